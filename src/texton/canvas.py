@@ -1,0 +1,123 @@
+"""The image that is being optimised: parameters the solver turns, seen as images in [0, 1]."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# How ImageNet's colours vary together (Lucid), over its largest column norm.
+_COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]]) / 0.462
+
+
+class Canvas(ABC):
+    """``canvas()`` gives images (B, C, H, W) in [0, 1]; ``values`` is what has the gradient.
+
+    ``bleed`` pixels around the images are solved and then cut off, as a printer cuts the edge
+    of a sheet: the network's zero padding would draw a frame there. ``canvas()`` has the bleed,
+    ``canvas.images()`` does not.
+    """
+
+    values: Tensor
+    bleed: int
+    pace = 1.0  # its learning rate, in units of the solver's
+
+    @abstractmethod
+    def __call__(self) -> Tensor: ...
+
+    @abstractmethod
+    def restart(self, index: int, generator: torch.Generator, contrast: float) -> None:
+        """Draw new noise for one image of the batch."""
+
+    def images(self) -> Tensor:
+        """The images as they stand, without bleed or gradient."""
+        with torch.no_grad():
+            images = self().clamp(0, 1)
+        edge = self.bleed
+        return images[..., edge:-edge, edge:-edge].clone() if edge else images.clone()
+
+    def bound(self) -> None:
+        """Bring the values back to where images are in [0, 1], after a step of the solver."""
+        return None
+
+
+class PixelCanvas(Canvas):
+    """Pixels themselves, clamped to [0, 1] after every step unless ``bounded`` is False.
+
+    Args:
+        start: (B, C, H, W), the image to start from, bleed included.
+    """
+
+    def __init__(self, start: Tensor, *, bleed: int = 0, bounded: bool = True) -> None:
+        self.values = start.detach().clone().requires_grad_(True)
+        self.bleed = bleed
+        self._bounded = bounded
+
+    def __call__(self) -> Tensor:
+        return self.values
+
+    def restart(self, index: int, generator: torch.Generator, contrast: float) -> None:
+        with torch.no_grad():
+            shape = self.values.shape[1:]
+            self.values[index] = noise([generator], shape, 0.5, contrast)[0].to(self.values.device)
+
+    def bound(self) -> None:
+        if self._bounded:
+            with torch.no_grad():
+                self.values.clamp_(0, 1)
+
+
+class FourierCanvas(Canvas):
+    """A spectrum scaled by 1/frequency with decorrelated colours (Lucid): smoother pictures.
+
+    Args:
+        generators: one per image, for the noise it starts from.
+        size: (C, H, W), bleed included.
+        device: where the spectrum lives.
+    """
+
+    pace = 0.5
+
+    def __init__(
+        self,
+        generators: Sequence[torch.Generator],
+        size: tuple[int, int, int],
+        device: torch.device,
+        *,
+        bleed: int = 0,
+        contrast: float = 0.01,
+    ) -> None:
+        self.bleed = bleed
+        channels, self._height, self._width = size
+        rows = torch.fft.fftfreq(self._height)[:, None]
+        columns = torch.fft.rfftfreq(self._width)[None]
+        frequency = (rows.square() + columns.square()).sqrt()
+        smallest = 1.0 / max(self._height, self._width)
+        scale = (self._height * self._width) ** 0.5 / frequency.clamp_min(smallest)
+        self._scale = scale.to(device)[..., None] * smallest
+        self._colours = _COLOURS.to(device) if channels == 3 else torch.eye(channels, device=device)
+        shape = (channels, self._height, self._width // 2 + 1, 2)
+        self.values = noise(generators, shape, 0.0, contrast).to(device).requires_grad_(True)
+
+    def __call__(self) -> Tensor:
+        spectrum = torch.view_as_complex((self.values * self._scale).contiguous())
+        planes = torch.fft.irfft2(spectrum, s=(self._height, self._width))
+        mixed = torch.einsum("bchw,dc->bdhw", planes, self._colours)
+        return torch.sigmoid(4 * mixed)
+
+    def restart(self, index: int, generator: torch.Generator, contrast: float) -> None:
+        with torch.no_grad():
+            shape = self.values.shape[1:]
+            fresh = noise([generator], shape, 0.0, contrast)[0]
+            self.values[index] = fresh.to(self.values.device)
+
+
+def noise(
+    generators: Sequence[torch.Generator], shape: Sequence[int], mean: float | Tensor, spread: float
+) -> Tensor:
+    """Gaussian noise (B, *shape) around ``mean``, one generator per image, drawn on the CPU so
+    that every device starts alike."""
+    drawn = [torch.randn(tuple(shape), generator=generator) for generator in generators]
+    return torch.stack(drawn) * spread + mean

@@ -1,0 +1,191 @@
+"""``texton filter``: feature map inversion of any filters of any layers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from torch import Tensor
+
+from texton.cli import common as c
+from texton.errors import TextonError
+from texton.images import read_image, write_image
+from texton.methods.inversion import iter_filters
+from texton.network import Network
+from texton.result import Result
+from texton.sheets import Tile, make_sheet
+from texton.units import Filters, parse_filters
+from texton.zoo import load_network
+
+Specs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="LAYER:CHANNELS...",
+        help="Filters: relu4_2:4, relu4_2:0-4, relu4_2:0,7,31, relu4_2:all, relu4_2:top5.",
+        show_default=False,
+    ),
+]
+Each = Annotated[
+    Path | None,
+    typer.Option(help="Also write every unit, unlabelled, into this folder.", show_default=False),
+]
+
+
+def filter_command(
+    photo: c.Photo,
+    filters: Specs,
+    out: c.Out = None,
+    each: Each = None,
+    size: c.Size = c.DEFAULT_SIZE,
+    enlarge: c.Enlarge = False,
+    preset: c.Preset = "normal",
+    steps: c.Steps = None,
+    seed: c.Seed = 0,
+    network: c.NetworkName = "vgg19",
+    weights: c.Weights = None,
+    pooling: c.Pooling = "avg",
+    device: c.Device = "auto",
+    force: c.Force = False,
+    as_json: c.Json = False,
+) -> None:
+    """Show what filters extract from a photograph (feature map inversion).
+
+    One filter gives its picture, several a labelled sheet: a row is a layer.
+    """
+    c.check_size(size)
+    image = read_image(photo, size, enlarge=enlarge)
+    net = load_network(network, weights=weights, pooling=pooling)
+    chosen = parse_filters(filters, net, image)
+    count = sum(len(group.channels) for group in chosen)
+    path = c.check_output(out or _default_name(photo, filters, chosen), force)
+    places = _places(each, chosen, force)
+    options = {
+        "--size": size,
+        "--enlarge": enlarge,
+        "--preset": preset,
+        "--steps": steps,
+        "--seed": seed,
+        "--network": network,
+        "--weights": weights,
+        "--pooling": pooling,
+        "--device": device,
+    }
+
+    def command(specs: list[str], target: Path) -> str:
+        return c.recorded_command("filter", [str(photo), *specs], {**options, "-o": target})
+
+    done: list[Result] = []
+    interrupted = False
+    try:
+        for result in _solve(image, net, chosen, count, (preset, steps, seed, device)):
+            if places:
+                unit = (result.layer, result.channel)
+                spec = f"{result.layer}:{result.channel}"
+                _save(result, places[unit], command([spec], places[unit]))
+            done.append(result)
+    except KeyboardInterrupt:
+        interrupted = True
+    c.warn_dead(done)
+    if interrupted:
+        saved = f"the {len(done)} of {count} filters that are finished" if done else "nothing"
+        print(f"interrupted: saving {saved}", file=sys.stderr)
+    if done:
+        whole = command(filters, path)
+        if count == 1:
+            _save(done[0], path, whole)
+        else:
+            write_image(_sheet(done), path, _sheet_settings(done, whole))
+        c.tell(_summary(done, path, net, image, seed, places), as_json, path)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+def _solve(
+    image: Tensor,
+    net: Network,
+    chosen: list[Filters],
+    count: int,
+    how: tuple[str, int | None, int, str],
+) -> Any:
+    preset, steps, seed, device = how
+    with c.unit_progress(count) as progress:
+        for group in chosen:
+            progress.begin(group.layer)
+            for result in iter_filters(
+                image,
+                net,
+                group.layer,
+                group.channels,
+                preset=preset,
+                steps=steps,
+                seed=seed,
+                device=device,
+                on_step=progress.step,
+            ):
+                progress.finish(result)
+                yield result
+
+
+def _save(result: Result, path: Path, command: str) -> None:
+    write_image(result.image, path, {"command": command, **result.settings, **result.figures()})
+
+
+def _places(
+    each: Path | None, chosen: list[Filters], force: bool
+) -> dict[tuple[str, int | None], Path]:
+    if each is None:
+        return {}
+    if each.exists() and not each.is_dir():
+        raise TextonError(f"'{each}' is not a folder: name one for --each")
+    return {
+        (group.layer, channel): c.check_output(each / f"{group.layer}-{channel}.png", force)
+        for group in chosen
+        for channel in group.channels
+    }
+
+
+def _default_name(photo: Path, specs: list[str], chosen: list[Filters]) -> Path:
+    name = "_".join(spec.replace(":", "-").replace(",", "+") for spec in specs)
+    if len(name) > 80:
+        count = sum(len(group.channels) for group in chosen)
+        name = f"{chosen[0].layer}-to-{chosen[-1].layer}-{count}-filters"
+    return Path(f"{photo.stem}-{name}.png")
+
+
+def _sheet(done: list[Result]) -> Any:
+    rows: dict[str, list[Tile]] = {}
+    for result in done:
+        note = "dead" if result.status == "dead" else ""
+        rows.setdefault(result.layer, []).append(Tile(result.image, str(result.channel), note))
+    return make_sheet(list(rows.items()))
+
+
+def _sheet_settings(done: list[Result], command: str) -> dict[str, Any]:
+    return {
+        "command": command,
+        **done[0].settings,
+        "units": [result.figures() for result in done],
+    }
+
+
+def _summary(
+    done: list[Result],
+    path: Path,
+    net: Network,
+    image: Tensor,
+    seed: int,
+    places: dict[tuple[str, int | None], Path],
+) -> dict[str, Any]:
+    units = []
+    for result in done:
+        place = places.get((result.layer, result.channel))
+        units.append({**result.figures(), "image": str(place) if place else None})
+    return {
+        "image": str(path),
+        "network": net.name,
+        "size": [image.shape[3], image.shape[2]],
+        "seed": seed,
+        "units": units,
+    }

@@ -1,0 +1,81 @@
+"""Commands that only tell: ``layers``, ``networks``, ``info``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from texton.cli import common as c
+from texton.errors import TextonError
+from texton.images import read_settings
+from texton.network import Network
+from texton.zoo import NETWORKS, load_network
+
+_COLUMNS = ("layer", "kind", "filters", "stride", "receptive field")
+
+
+def layers_command(
+    network: c.NetworkName = "vgg19",
+    weights: c.Weights = None,
+    pooling: c.Pooling = "avg",
+    as_json: c.Json = False,
+) -> None:
+    """List a network's layers: name, kind, filters, stride and receptive field in pixels."""
+    net = load_network(network, weights=weights, pooling=pooling)
+    if as_json:
+        print(json.dumps({"network": net.name, "layers": [asdict(x) for x in net.layers.values()]}))
+        return
+    rows = [_COLUMNS] + [
+        (x.name, x.kind, str(x.channels), str(x.stride), str(x.receptive_field or "-"))
+        for x in net.layers.values()
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    for row in rows:
+        left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        print("  ".join(left + right))
+    print(_footer(net))
+
+
+def networks_command(as_json: c.Json = False) -> None:
+    """List the networks that are built in."""
+    if as_json:
+        print(json.dumps({"networks": NETWORKS}))
+        return
+    width = max(map(len, NETWORKS))
+    for name, text in NETWORKS.items():
+        print(f"{name.ljust(width)}  {text}")
+
+
+def info_command(
+    file: Annotated[Path, typer.Argument(help="A PNG that texton made.", show_default=False)],
+    as_json: c.Json = False,
+) -> None:
+    """Print how a picture was made, and the command that makes it again."""
+    settings = read_settings(file)
+    if settings is None:
+        raise TextonError(f"'{file}' carries no settings: texton did not make it, or not this copy")
+    if as_json:
+        print(json.dumps(settings, ensure_ascii=False))
+        return
+    units = settings.pop("units", [])
+    command = settings.pop("command", None)
+    for key, value in settings.items():
+        print(f"{key}: {json.dumps(value, ensure_ascii=False).strip(chr(34))}")
+    for unit in units:
+        share = "" if unit["achieved"] is None else f", achieved {unit['achieved']:.1%}"
+        print(f"  {unit['layer']}:{unit['channel']}  error {unit['error']:.3f}{share}")
+    if command:
+        print(command)
+
+
+def _footer(net: Network) -> str:
+    kinds = Counter(layer.kind for layer in net.layers.values())
+    filters = sum(layer.channels for layer in net.layers.values() if layer.kind == "conv")
+    counted = [f"{kinds[kind]} {kind}" for kind in ("conv", "ReLU", "pool") if kinds[kind]]
+    return ", ".join([*counted, f"{filters:,} filters"])

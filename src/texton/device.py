@@ -1,0 +1,92 @@
+"""Where and in which number format a network is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from texton.errors import TextonError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device, a dtype and a memory format, chosen by what the device is able to do.
+
+    Never chosen by a timing: the same machine must give the same picture every time.
+    """
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = True
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    @property
+    def batch(self) -> int:
+        """How many images to solve side by side: they fill a GPU and only slow a CPU down."""
+        return 32 if self.device.type == "cuda" else 8 if self.device.type == "mps" else 1
+
+    def exact(self) -> Compute:
+        """The same device in float32: errors are measured in it."""
+        return Compute(self.device, torch.float32, self.channels_last)
+
+    def describe(self) -> dict[str, str]:
+        return {
+            "device": str(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "memory_format": "channels_last" if self.channels_last else "contiguous",
+        }
+
+
+def choose_compute(
+    device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> Compute:
+    """The format that a device computes fastest without changing what the pictures show.
+
+    Args:
+        device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        dtype: overrides the choice: bfloat16 where the processor multiplies it natively
+            (AVX512-BF16, AMX, CUDA from compute capability 8.0), float32 elsewhere.
+
+    Raises:
+        TextonError: the device is unknown or this machine does not have it.
+    """
+    chosen = _resolve(str(device))
+    if dtype is None:
+        dtype = torch.bfloat16 if _has_bfloat16(chosen) else torch.float32
+    return Compute(chosen, dtype)
+
+
+def _resolve(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in DEVICES[1:]:
+        raise TextonError(f"unknown device '{name}': use one of {', '.join(DEVICES)}")
+    if device.type == "cpu":
+        return torch.device("cpu")
+    backend = torch.cuda if device.type == "cuda" else torch.backends.mps
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not backend.is_available() or (device.index or 0) >= count:
+        raise TextonError(f"this machine has no device '{name}': use --device cpu or auto")
+    return device
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "mps":
+        return False
+    # Emulated bfloat16 is slower than float32, so torch's own "supported" is not enough.
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)

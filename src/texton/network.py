@@ -1,0 +1,182 @@
+"""A trained CNN as named layers: images in, codes out."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from texton.device import Compute, choose_compute
+from texton.errors import TextonError, near_names
+from texton.tracing import Collected, Layer, collect, trace_layers
+
+INPUT = "<"  # "relu4_2<" is what enters relu4_2: its pre-activation
+
+
+class Network:
+    """Any ``nn.Module`` that takes images (B, C, H, W), as a source of codes.
+
+    The module itself is never changed: codes come from a frozen copy in evaluation mode, made
+    anew whenever the module's weights have changed.
+
+    Args:
+        module: the network; layers carry their dotted module names.
+        name: what results call it.
+        mean, std: per channel, applied to ``image * input_range``: (x − mean) / std.
+        input_range: the value of white that the network was trained with: 1 or 255.
+        channels: how many channels its images have.
+        details: settings worth keeping with every picture (pooling, where weights came from).
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        name: str = "custom",
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        input_range: float = 1.0,
+        channels: int = 3,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.channels = channels
+        self.details = dict(details or {})
+        self._module = module
+        self._mean = _per_channel(mean, channels, "mean")
+        self._std = _per_channel(std, channels, "std")
+        self._range = float(input_range)
+        self._copies: dict[Compute, tuple[object, nn.Module]] = {}
+        self._modified_later: set[str] = set()
+
+    @cached_property
+    def layers(self) -> dict[str, Layer]:
+        """Every layer whose output is a code, in order of execution."""
+        module = self._copy(choose_compute("cpu", torch.float32))
+        return trace_layers(module, self._prepare, self.channels)
+
+    @cached_property
+    def mean_colour(self) -> Tensor:
+        """(1, C, 1, 1) in [0, 1]: the image that preprocessing maps to zero, where it can."""
+        return (self._mean / self._range).clamp(0, 1)
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name.
+
+        Raises:
+            TextonError: there is none; the message names the nearest.
+        """
+        if name not in self.layers:
+            raise TextonError(
+                f"{self.name} has no layer '{name}'{near_names(name, self.layers)}: "
+                "`texton layers` lists them"
+            )
+        return self.layers[name]
+
+    def preactivation(self, name: str) -> str:
+        """The name under which ``encode`` gives what enters a layer's rectifier.
+
+        Its gradient lives where the rectified map is silent. A layer that does not end in a
+        rectifier is its own pre-activation.
+        """
+        layer = self.layer(name)
+        while layer.passes_through and layer.source in self.layers:
+            layer = self.layers[layer.source]
+        return layer.name + INPUT if layer.rectifies else layer.name
+
+    def encode(
+        self, image: Tensor, layers: Iterable[str] | str, compute: Compute | None = None
+    ) -> dict[str, Tensor]:
+        """The codes of an image, run no further than the deepest layer asked for.
+
+        Args:
+            image: (B, C, H, W) in [0, 1]; gradients flow back to it.
+            layers: one name or several; ``"relu4_2<"`` is what enters relu4_2.
+            compute: device and dtype; float32 on the image's own device by default.
+
+        Returns:
+            For each name a tensor (B, filters, M, N) in ``compute.dtype``.
+
+        Raises:
+            TextonError: an unknown layer, another number of channels, an image that is too
+                small for the layer.
+        """
+        names = [layers] if isinstance(layers, str) else list(layers)
+        for name in names:
+            self.layer(name.removesuffix(INPUT))
+        if image.ndim != 4 or image.shape[1] != self.channels:
+            raise TextonError(
+                f"{self.name} takes images (B, {self.channels}, H, W), not {tuple(image.shape)}"
+            )
+        compute = compute or choose_compute(image.device, torch.float32)
+        module = self._copy(compute)
+        try:
+            return self._collect(module, self._prepare(image, compute), names)
+        except RuntimeError:
+            self._check_size(image, names)
+            raise
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """A hash of all parameters and buffers: which network made a picture."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self._module.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the network, for settings and manifests."""
+        return {"network": self.name, "weights_hash": self.weights_hash, **self.details}
+
+    def _collect(self, module: nn.Module, prepared: Tensor, names: list[str]) -> dict[str, Tensor]:
+        wanted = [Collected.parse(name, INPUT) for name in names]
+        codes, changed = collect(module, prepared, wanted, self._modified_later)
+        if changed:  # by an in-place operation after the layer: take a copy from now on
+            self._modified_later |= changed
+            codes, _ = collect(module, prepared, wanted, self._modified_later)
+        return codes
+
+    def _prepare(self, image: Tensor, compute: Compute) -> Tensor:
+        image = image.to(compute.device, torch.float32)
+        mean, std = self._mean.to(compute.device), self._std.to(compute.device)
+        prepared = (image * self._range - mean) / std
+        return prepared.to(compute.dtype).contiguous(memory_format=compute.memory_format)
+
+    def _copy(self, compute: Compute) -> nn.Module:
+        version = tuple(
+            (tensor.data_ptr(), tensor._version)
+            for tensor in (*self._module.parameters(), *self._module.buffers())
+        )
+        made_from, module = self._copies.get(compute, (None, None))
+        if module is None or made_from != version:
+            module = copy.deepcopy(self._module).eval().requires_grad_(False)
+            for part in module.modules():
+                if getattr(part, "inplace", False):
+                    part.inplace = False
+            module = module.to(device=compute.device, dtype=compute.dtype)
+            module = module.to(memory_format=compute.memory_format)
+            self._copies[compute] = (version, module)
+        return module
+
+    def _check_size(self, image: Tensor, names: list[str]) -> None:
+        needed = max(self.layer(name.removesuffix(INPUT)).stride for name in names)
+        if min(image.shape[2:]) < needed:
+            height, width = image.shape[2:]
+            raise TextonError(
+                f"an image of {width}×{height} pixels is too small for {', '.join(names)}: "
+                f"it takes at least {needed} a side"
+            )
+
+
+def _per_channel(values: float | Sequence[float], channels: int, name: str) -> Tensor:
+    tensor = torch.as_tensor(values, dtype=torch.float32).reshape(-1)
+    if tensor.numel() not in (1, channels):
+        raise TextonError(f"{name} has {tensor.numel()} values for {channels} channels")
+    return tensor.expand(channels).reshape(1, channels, 1, 1)

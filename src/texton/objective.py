@@ -1,0 +1,158 @@
+"""What is minimised, from codes: one value per image of the batch, so that images never mix."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texton.errors import TextonError
+
+Codes = Mapping[str, Tensor]
+
+
+class Objective(ABC):
+    """``objective(codes, image) -> (B,)``; ``layers`` names the codes it reads.
+
+    ``a + b`` and ``0.5 * a`` make new objectives and leave their operands alone.
+    """
+
+    layers: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor: ...
+
+    def __add__(self, other: Objective) -> Objective:
+        return WeightedSum([(1.0, self), (1.0, other)])
+
+    def __mul__(self, weight: float) -> Objective:
+        return WeightedSum([(float(weight), self)])
+
+    __rmul__ = __mul__
+
+
+class WeightedSum(Objective):
+    """Σ weight · objective."""
+
+    def __init__(self, terms: Sequence[tuple[float, Objective]]) -> None:
+        self.terms = list(terms)
+        self.layers = tuple(dict.fromkeys(name for _, term in terms for name in term.layers))
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        values = [weight * term(codes, image) for weight, term in self.terms]
+        return torch.stack(values).sum(0)
+
+
+class CodeMatch(Objective):
+    """‖φ(X) − target‖² / ‖target‖²: code inversion (Mahendran & Vedaldi; the paper's section 2).
+
+    Args:
+        layer: whose code is matched.
+        target: (1, C, M, N) or (B, C, M, N).
+
+    Raises:
+        TextonError: the target is all zero, so that there is nothing to match.
+    """
+
+    def __init__(self, layer: str, target: Tensor) -> None:
+        self.layers = (layer,)
+        self.target = target
+        self.target_energy = _energy(target.float().square().sum((1, 2, 3)), layer)
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        difference = codes[self.layers[0]].float() - self.target
+        return difference.square().sum((1, 2, 3)) / self.target_energy
+
+
+class FeatureMapMatch(Objective):
+    """‖φ(X) − ψ(φ(photo), l)‖² / ‖ψ‖² for one filter l per image (the paper's section 2.1).
+
+    The same as `CodeMatch` with the target of `codes.isolate`, without holding that target:
+    all but one of its maps are zero.
+
+    Args:
+        layer: whose filters are inverted.
+        channels: filter l of every image of the batch.
+        total: (1, M, N), the photograph's feature maps added up.
+    """
+
+    def __init__(self, layer: str, channels: Sequence[int], total: Tensor) -> None:
+        self.layers = (layer,)
+        self.channels = torch.as_tensor(channels, device=total.device)
+        self.total = total.float()
+        self.target_energy = _energy(self.total.square().sum((1, 2)), layer)
+
+    def own_maps(self, code: Tensor) -> Tensor:
+        """Each image's own filter's map: (B, C, M, N) → (B, M, N)."""
+        return code[torch.arange(len(self.channels), device=code.device), self.channels].float()
+
+    def achieved(self, codes: Codes) -> Tensor:
+        """(B,): how much of the energy that the target asks of the filter the image reaches."""
+        own = self.own_maps(codes[self.layers[0]].detach()).clamp_min(0)
+        return own.sum((1, 2)) / self.total.sum((1, 2))
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        code = codes[self.layers[0]]
+        squares = code.square().sum((1, 2, 3), dtype=torch.float32)
+        product = (self.own_maps(code) * self.total).sum((1, 2))
+        return (squares - 2 * product) / self.target_energy + 1
+
+
+class Activation(Objective):
+    """Minus a filter's activation, averaged where the target wants it and scaled by its size.
+
+    Used on pre-activations: they have a gradient where the rectified map is silent.
+
+    Args:
+        layer: a name that ``Network.encode`` knows, usually a pre-activation.
+        channels: the filter of every image of the batch.
+        where: (1, M, N), not negative: where the filter should be active; resized to the code.
+    """
+
+    def __init__(self, layer: str, channels: Sequence[int], where: Tensor) -> None:
+        self.layers = (layer,)
+        self.channels = torch.as_tensor(channels, device=where.device)
+        self.where = where.float()
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        code = codes[self.layers[0]]
+        own = code[torch.arange(len(self.channels), device=code.device), self.channels].float()
+        where = F.interpolate(self.where[None], own.shape[1:])[0]
+        weighted = (own * where).sum((1, 2)) / where.sum((1, 2))
+        return -weighted / own.detach().abs().mean((1, 2)).clamp_min(1e-6)
+
+
+class TotalVariation(Objective):
+    """Mean over pixels of (dx² + dy²)^(β/2), images in [0, 1] (Mahendran & Vedaldi, β = 2)."""
+
+    def __init__(self, beta: float = 2.0) -> None:
+        self.beta = beta
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        dx = image[..., :-1, 1:] - image[..., :-1, :-1]
+        dy = image[..., 1:, :-1] - image[..., :-1, :-1]
+        squares = dx.square() + dy.square()
+        if self.beta != 2:
+            squares = (squares + 1e-8).pow(self.beta / 2)
+        return squares.mean((1, 2, 3))
+
+
+class AlphaNorm(Objective):
+    """Mean over pixels of |2 (x − centre)|^α: keeps away from the extremes (α = 6)."""
+
+    def __init__(self, centre: Tensor, alpha: float = 6.0) -> None:
+        self.centre = centre
+        self.alpha = alpha
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        distance = 2 * (image - self.centre.to(image.device)).abs()
+        return distance.pow(self.alpha).mean((1, 2, 3))
+
+
+def _energy(value: Tensor, layer: str) -> Tensor:
+    if not bool((value > 0).all()):
+        raise TextonError(f"the photograph activates nothing at '{layer}': choose another layer")
+    return value

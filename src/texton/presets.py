@@ -1,0 +1,67 @@
+"""How long and how the solver works: named settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from texton.errors import TextonError, near_names
+
+MAX_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class SolverSettings:
+    """What the solver does, apart from what it minimises.
+
+    Attributes:
+        steps: the most evaluations of the network, the opening included.
+        learning_rate: per step, in units of the image's range [0, 1]; falls along a cosine
+            to ``final_rate`` of it.
+        betas: Adam's two averages.
+        opening: steps that raise a filter's pre-activation before the inversion proper.
+        contrast: standard deviation of the noise that an image starts from.
+        early_stop: end when the error no longer falls.
+        jitter: shift the image by up to so many pixels in every step but the last fifth.
+        rule: ``adam``, or ``sgd2016``: the paper's, on unbounded images, denoised at the end.
+    """
+
+    steps: int = 60
+    learning_rate: float = 0.16
+    final_rate: float = 0.1
+    betas: tuple[float, float] = (0.5, 0.9)
+    opening: int = 6
+    contrast: float = 0.25
+    early_stop: bool = True
+    jitter: int = 0
+    rule: Literal["adam", "sgd2016"] = "adam"
+
+
+PRESETS = {
+    "fast": SolverSettings(steps=30, opening=5),
+    "normal": SolverSettings(),
+    "fine": SolverSettings(steps=160, final_rate=0.05),
+    "paper": SolverSettings(steps=1000, rule="sgd2016", learning_rate=0.1, opening=0),
+}
+
+
+def solver_settings(
+    preset: str = "normal", *, steps: int | None = None, jitter: int = 0
+) -> SolverSettings:
+    """A preset; ``steps`` sets their exact number and turns early stopping off.
+
+    Raises:
+        TextonError: an unknown preset or a number out of range.
+    """
+    if preset not in PRESETS:
+        raise TextonError(
+            f"unknown preset '{preset}'{near_names(preset, PRESETS)}: use {', '.join(PRESETS)}"
+        )
+    settings = PRESETS[preset]
+    if jitter < 0:
+        raise TextonError(f"jitter is {jitter}: use 0 or more pixels")
+    if steps is not None:
+        if not 1 <= steps <= MAX_STEPS:
+            raise TextonError(f"steps is {steps}: use 1 to {MAX_STEPS}")
+        settings = replace(settings, steps=steps, early_stop=False)
+    return replace(settings, jitter=jitter)

@@ -1,0 +1,98 @@
+"""How a gradient becomes a step: update rules with one state per image of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from texton.canvas import Canvas
+from texton.network import Network
+from texton.objective import Objective
+from texton.presets import SolverSettings
+
+
+class Rule(Protocol):
+    def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
+        """Move the canvas; says of every image whether it has stopped changing."""
+        ...
+
+    def forget(self, index: int) -> None:
+        """Begin anew with one image of the batch."""
+        ...
+
+
+class Adam:
+    """Adam (Kingma & Ba) with each image's own step count, so that one can start again alone.
+
+    torch's own counts steps per tensor, that is per batch.
+    """
+
+    def __init__(
+        self, network: Network, objective: Objective, canvas: Canvas, settings: SolverSettings
+    ) -> None:
+        self._values = canvas.values
+        self._rate = settings.learning_rate * canvas.pace
+        self._betas = settings.betas
+        self._mean = torch.zeros_like(self._values)
+        self._square = torch.zeros_like(self._values)
+        self._count = [0] * len(self._values)
+
+    def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
+        first, second = self._betas
+        self._mean.lerp_(gradient, 1 - first)
+        self._square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        with torch.no_grad():
+            for b, rate in enumerate(rates):
+                self._count[b] += 1
+                step = self._rate * rate / (1 - first ** self._count[b])
+                correction = (1 - second ** self._count[b]) ** 0.5
+                scale = self._square[b].sqrt().div_(correction).add_(1e-12)
+                self._values[b].addcdiv_(self._mean[b], scale, value=-step)
+        return [False] * len(rates)
+
+    def forget(self, index: int) -> None:
+        self._mean[index] = 0
+        self._square[index] = 0
+        self._count[index] = 0
+
+
+class Sgd2016:
+    """The paper's own: momentum on images of 0–255 minus the mean, gradients clipped to ±10.
+
+    Its loss is ½‖φ(X) − target‖², not divided by the target; the step is ×0.9 every 10, weight
+    decay 5e-4; an image has stopped changing at ‖ΔX‖/‖X‖ < 0.005 (the authors' code of 2016).
+    """
+
+    momentum, decay, clip, stop = 0.9, 5e-4, 10.0, 0.005
+
+    def __init__(
+        self, network: Network, objective: Objective, canvas: Canvas, settings: SolverSettings
+    ) -> None:
+        self._values = canvas.values
+        self._rate = settings.learning_rate
+        self._centre = network.mean_colour.to(self._values.device)
+        energy = getattr(objective, "target_energy", None)
+        if energy is None:
+            raise TypeError("the 2016 algorithm inverts codes: it needs a target's energy")
+        self._scale = energy.reshape(-1, 1, 1, 1) / 2 / 255
+        self._velocity = torch.zeros_like(self._values)
+        self._step = 0
+
+    def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
+        pixels = (self._values.detach() - self._centre) * 255
+        slope = (gradient * self._scale).clamp(-self.clip, self.clip) + self.decay * pixels
+        self._velocity.mul_(self.momentum)
+        self._velocity.sub_(slope, alpha=self._rate * 0.9 ** (self._step // 10))
+        active = torch.tensor([float(rate > 0) for rate in rates], device=pixels.device)
+        change = self._velocity * active.reshape(-1, 1, 1, 1)
+        with torch.no_grad():
+            self._values.add_(change / 255)
+        self._step += 1
+        moved = change.flatten(1).norm(dim=1) / (pixels + change).flatten(1).norm(dim=1)
+        return [bool(value < self.stop) for value in moved]
+
+    def forget(self, index: int) -> None:
+        self._velocity[index] = 0

@@ -1,0 +1,169 @@
+"""The optimisation loop, as an iterator of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from texton.canvas import Canvas
+from texton.device import Compute
+from texton.network import Network
+from texton.objective import Codes, Objective
+from texton.presets import SolverSettings
+from texton.rules import Adam, Sgd2016
+
+MAX_STARTS = 3
+FLOOR = 0.01  # of the energy asked for: below it a filter is lifted; below half of it, dead
+_WINDOW = 5
+_TAIL = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation of the network: ``errors`` (B,) is the objective before the step's move."""
+
+    index: int
+    steps: int
+    errors: Tensor
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a silent filter is brought to life before, and kept alive during, the solving.
+
+    ``objective`` is minimised first; ``share(codes)`` (B,) says how alive each filter is.
+    """
+
+    objective: Objective
+    share: Callable[[Codes], Tensor]
+
+
+class Solver:
+    """``for step in Solver(...)``: minimise an objective over a canvas.
+
+    Every image of the batch has its own noise, learning rate, starts and end, so that none
+    depends on its neighbours. After the loop, ``canvas.images()`` is the result, ``steps`` (B)
+    and ``starts`` (B) say what it took.
+
+    Args:
+        generators: one per image, for restarts and jitter.
+        opening: for objectives whose gradient vanishes on a silent image.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective,
+        canvas: Canvas,
+        settings: SolverSettings,
+        compute: Compute,
+        generators: Sequence[torch.Generator],
+        opening: Opening | None = None,
+    ) -> None:
+        self.network, self.objective, self.canvas = network, objective, canvas
+        self.settings, self.compute, self._generators = settings, compute, generators
+        self._opening = opening if settings.opening else None
+        count = len(generators)
+        opening_steps = min(settings.opening, settings.steps // 3) if self._opening else 0
+        self.starts = [1] * count
+        self.steps = [0] * count
+        self.trace: list[Tensor] = []
+        self._opens_until = [opening_steps] * count
+        self._ends = [settings.steps] * count
+        self._settles: list[int | None] = [None] * count
+        make = Sgd2016 if settings.rule == "sgd2016" else Adam
+        self._rule = make(network, objective, canvas, settings)
+
+    def __iter__(self) -> Iterator[Step]:
+        layers = list(self.objective.layers)
+        if self._opening is not None:
+            layers += [name for name in self._opening.objective.layers if name not in layers]
+        for index in range(self.settings.steps):
+            image = self._shifted(self.canvas(), index)
+            codes = self.network.encode(image, layers, self.compute)
+            errors = self.objective(codes, image)
+            loss = self._with_opening(errors, codes, image, index)
+            (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
+            del codes, loss
+            rates = [self._rate(b, index) for b in range(len(self.starts))]
+            still = self._rule.move(gradient, rates)
+            self.canvas.bound()
+            self.trace.append(errors.detach())
+            self._note_ends(index, still)
+            yield Step(index + 1, max(self._ends), self.trace[-1])
+            if all(index + 1 >= end for end in self._ends):
+                return
+
+    def _with_opening(self, errors: Tensor, codes: Codes, image: Tensor, index: int) -> Tensor:
+        if self._opening is None:
+            return errors
+        with torch.no_grad():
+            share = self._opening.share(codes)
+        for b, until in enumerate(self._opens_until):
+            if index == until and index:
+                self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude
+                if float(share[b]) < FLOOR / 2:
+                    self._start_again(b, index)
+        opens = [index < until for until in self._opens_until]
+        silence = (1 - share / FLOOR).clamp(0, 1)
+        if not any(opens) and not bool(silence.any()):
+            return errors
+        lift = self._opening.objective(codes, image)
+        if all(opens):
+            return lift
+        opening = torch.tensor(opens, device=errors.device)
+        return torch.where(opening, lift, errors + silence * lift)
+
+    def _start_again(self, b: int, index: int) -> None:
+        opening = 2 * self.settings.opening
+        if self.starts[b] == MAX_STARTS or index + 2 * opening > self.settings.steps:
+            return
+        contrast = self.settings.contrast * (1 + self.starts[b] / 2)
+        self.starts[b] += 1
+        self.canvas.restart(b, self._generators[b], contrast)
+        self._opens_until[b] = index + opening
+
+    def _rate(self, b: int, index: int) -> float:
+        """The share of the learning rate: whole in the opening, then along a cosine."""
+        if index >= self._ends[b]:
+            return 0.0
+        start, end = self._opens_until[b], self._ends[b]
+        progress = max(0.0, (index - start) / max(1, end - start))
+        settles = self._settles[b]
+        if settles is not None:
+            progress = max(0.7, 1 - (end - index) / (end - settles) * 0.3)
+        final = self.settings.final_rate
+        cosine = float(torch.cos(torch.tensor(progress * torch.pi)))
+        return final + (1 - final) * 0.5 * (1 + cosine)
+
+    def _note_ends(self, index: int, still: list[bool]) -> None:
+        """Settle an image whose error no longer falls; end one that has stopped changing."""
+        check = self.settings.early_stop and (index + 1) % _WINDOW == 0
+        for b in range(len(self._ends)):
+            if index < self._ends[b]:
+                self.steps[b] = index + 1
+            if self.settings.early_stop and still[b]:
+                self._ends[b] = min(self._ends[b], index + 1)
+            elif check and self._settles[b] is None and self._flat(b, index):
+                self._settles[b] = index
+                self._ends[b] = min(self._ends[b], index + 1 + _TAIL)
+
+    def _flat(self, b: int, index: int) -> bool:
+        if index < self._opens_until[b] + 3 * _WINDOW or self.settings.rule != "adam":
+            return False
+        recent = torch.stack([errors[b] for errors in self.trace[-2 * _WINDOW :]])
+        before, now = float(recent[:_WINDOW].mean()), float(recent[_WINDOW:].mean())
+        return before - now < 1e-3 * before
+
+    def _shifted(self, image: Tensor, index: int) -> Tensor:
+        reach = self.settings.jitter
+        if not reach or index >= 0.8 * self.settings.steps:
+            return image
+        shifted = []
+        for b, generator in enumerate(self._generators):
+            shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
+            shifted.append(torch.roll(image[b], shift, (1, 2)))
+        return torch.stack(shifted)

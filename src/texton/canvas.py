@@ -38,9 +38,8 @@ class Canvas(ABC):
         edge = self.bleed
         return images[..., edge:-edge, edge:-edge].clone() if edge else images.clone()
 
-    def bound(self) -> None:
+    def bound(self) -> None:  # noqa: B027 - most canvases need nothing
         """Bring the values back to where images are in [0, 1], after a step of the solver."""
-        return None
 
 
 class PixelCanvas(Canvas):
@@ -78,7 +77,7 @@ class FourierCanvas(Canvas):
         device: where the spectrum lives.
     """
 
-    pace = 0.5
+    pace = 1.0
 
     def __init__(
         self,
@@ -96,7 +95,7 @@ class FourierCanvas(Canvas):
         frequency = (rows.square() + columns.square()).sqrt()
         smallest = 1.0 / max(self._height, self._width)
         scale = (self._height * self._width) ** 0.5 / frequency.clamp_min(smallest)
-        self._scale = scale.to(device)[..., None] * smallest
+        self._scale = scale.to(device)[..., None]
         self._colours = _COLOURS.to(device) if channels == 3 else torch.eye(channels, device=device)
         shape = (channels, self._height, self._width // 2 + 1, 2)
         self.values = noise(generators, shape, 0.0, contrast).to(device).requires_grad_(True)
@@ -105,7 +104,7 @@ class FourierCanvas(Canvas):
         spectrum = torch.view_as_complex((self.values * self._scale).contiguous())
         planes = torch.fft.irfft2(spectrum, s=(self._height, self._width))
         mixed = torch.einsum("bchw,dc->bdhw", planes, self._colours)
-        return torch.sigmoid(4 * mixed)
+        return torch.sigmoid(mixed)
 
     def restart(self, index: int, generator: torch.Generator, contrast: float) -> None:
         with torch.no_grad():

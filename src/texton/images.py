@@ -58,7 +58,7 @@ def read_image(
     values = np.asarray(picture, dtype=np.float32)
     if picture.mode != "F":
         values = values / 255.0
-    tensor = torch.from_numpy(np.ascontiguousarray(values)).clamp(0, 1)
+    tensor = torch.from_numpy(values.copy()).clamp(0, 1)
     tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
     return tensor.expand(channels, -1, -1)[None].contiguous()
 

@@ -159,7 +159,7 @@ class Network:
             module = copy.deepcopy(self._module).eval().requires_grad_(False)
             for part in module.modules():
                 if getattr(part, "inplace", False):
-                    part.inplace = False
+                    setattr(part, "inplace", False)  # noqa: B010 - not every module has it
             module = module.to(device=compute.device, dtype=compute.dtype)
             module = module.to(memory_format=compute.memory_format)
             self._copies[compute] = (version, module)

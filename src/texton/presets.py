@@ -22,6 +22,8 @@ class SolverSettings:
         opening: steps that raise a filter's pre-activation before the inversion proper.
         contrast: standard deviation of the noise that an image starts from.
         early_stop: end when the error no longer falls.
+        tv: weight of total variation in feature map inversions. At 0.1 it takes away the
+            checkerboard that shallow filters are blind to and leaves the error as it is.
         jitter: shift the image by up to so many pixels in every step but the last fifth.
         rule: ``adam``, or ``sgd2016``: the paper's, on unbounded images, denoised at the end.
     """
@@ -33,6 +35,7 @@ class SolverSettings:
     opening: int = 6
     contrast: float = 0.25
     early_stop: bool = True
+    tv: float = 0.1
     jitter: int = 0
     rule: Literal["adam", "sgd2016"] = "adam"
 
@@ -41,7 +44,7 @@ PRESETS = {
     "fast": SolverSettings(steps=30, opening=5),
     "normal": SolverSettings(),
     "fine": SolverSettings(steps=160, final_rate=0.05),
-    "paper": SolverSettings(steps=1000, rule="sgd2016", learning_rate=0.1, opening=0),
+    "paper": SolverSettings(steps=1000, rule="sgd2016", learning_rate=0.1, opening=0, tv=0.0),
 }
 
 

@@ -76,6 +76,8 @@ class Solver:
         self._settles: list[int | None] = [None] * count
         make = Sgd2016 if settings.rule == "sgd2016" else Adam
         self._rule = make(network, objective, canvas, settings)
+        self._alive = canvas.values.detach().clone() if self._opening else None
+        self._was_alive = torch.zeros(count, dtype=torch.bool, device=canvas.values.device)
 
     def __iter__(self) -> Iterator[Step]:
         layers = list(self.objective.layers)
@@ -97,11 +99,20 @@ class Solver:
             if all(index + 1 >= end for end in self._ends):
                 return
 
+    def revive(self, b: int) -> bool:
+        """Put an image back to where its filter was last alive; False if it never was."""
+        if self._alive is None or not bool(self._was_alive[b]):
+            return False
+        with torch.no_grad():
+            self.canvas.values[b] = self._alive[b]
+        return True
+
     def _with_opening(self, errors: Tensor, codes: Codes, image: Tensor, index: int) -> Tensor:
         if self._opening is None:
             return errors
         with torch.no_grad():
             share = self._opening.share(codes)
+            self._remember(share >= FLOOR)
         for b, until in enumerate(self._opens_until):
             if index == until and index:
                 self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude
@@ -116,6 +127,12 @@ class Solver:
             return lift
         opening = torch.tensor(opens, device=errors.device)
         return torch.where(opening, lift, errors + silence * lift)
+
+    def _remember(self, alive: Tensor) -> None:
+        assert self._alive is not None
+        self._was_alive |= alive
+        mask = alive.reshape(-1, *[1] * (self._alive.ndim - 1))
+        self._alive = torch.where(mask, self.canvas.values, self._alive)
 
     def _start_again(self, b: int, index: int) -> None:
         opening = 2 * self.settings.opening

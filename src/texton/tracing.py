@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,11 +101,8 @@ def collect(
 
         return hook
 
-    with _hooked(module, {item.module for item in wanted}, before, after):
-        try:
-            module(prepared)
-        except _Reached:
-            pass
+    with _hooked(module, {item.module for item in wanted}, before, after), suppress(_Reached):
+        module(prepared)
     changed = {key for key, value in found.items() if value._version != versions[key]}
     return found, changed
 

@@ -8,7 +8,6 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -35,13 +34,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
-        raise TextonError(f"the weights file '{path}' cannot be read: {_line(error)}") from None
     except pickle.UnpicklingError:
         raise TextonError(
             f"the weights file '{path}' is damaged or holds more than tensors: "
             "save the network's state_dict(), or safetensors"
         ) from None
+    except Exception as error:  # noqa: BLE001 - a damaged file makes the readers raise anything
+        raise TextonError(f"the weights file '{path}' cannot be read: {_line(error)}") from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(

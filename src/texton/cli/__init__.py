@@ -11,8 +11,10 @@ from texton.cli import filters, inversion, lists
 from texton.errors import TextonError
 
 # Typer brings its own click since 0.2x; its exceptions are found by name in both.
-_ParserError = next(
-    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+_ParserError: type[Exception] = next(
+    kind
+    for kind in typer.BadParameter.__mro__
+    if kind.__name__ == "ClickException" and issubclass(kind, Exception)
 )
 
 app = typer.Typer(
@@ -36,7 +38,7 @@ def main() -> NoReturn:
     except TextonError as error:
         code = _complain(str(error))
     except _ParserError as error:
-        code = _complain(error.format_message()) if str(error) else 2  # type: ignore[attr-defined]
+        code = _complain(error.format_message())  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         code = 130

@@ -1,0 +1,63 @@
+"""The real VGG-19 on small photographs, and the command line as a user calls it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+import texton
+from texton import cli
+
+# This machine may be shared: properties are about values, never about time.
+settings.register_profile("texton", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("texton")
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="session")
+def net() -> texton.Network:
+    return texton.load_network("vgg19")
+
+
+@pytest.fixture(scope="session")
+def cat() -> torch.Tensor:
+    return texton.read_image(EXAMPLES / "chelsea.jpg", 64)
+
+
+@pytest.fixture(scope="session")
+def coffee() -> torch.Tensor:
+    return texton.read_image(EXAMPLES / "coffee.jpg", 64)
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """``run("filter", photo, "relu1_1:0")`` in an empty folder; returns code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["texton", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        code = stop.value.code
+        assert isinstance(code, int)
+        return Outcome(code, captured.out, captured.err)
+
+    return call

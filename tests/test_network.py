@@ -1,0 +1,187 @@
+"""Networks: the paper's VGG-19, and any module, unchanged and unhooked."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+import texton
+from texton import Network, TextonError
+from texton.device import choose_compute
+from texton.weights import VGG19_CONVS, paper_vgg19
+
+
+def plain_vgg19(image: torch.Tensor, last: str, pool: str = "avg") -> torch.Tensor:
+    """VGG-19 written out with functions, for comparison."""
+    weights = paper_vgg19()
+    mean = torch.tensor([123.68, 116.779, 103.939]).reshape(1, 3, 1, 1)
+    x = image * 255 - mean
+    block = "1"
+    for name in VGG19_CONVS:
+        if name[4] != block:
+            x = F.avg_pool2d(x, 2) if pool == "avg" else F.max_pool2d(x, 2)
+            block = name[4]
+        x = F.relu(F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1))
+        if name.replace("conv", "relu") == last:
+            return x
+    raise AssertionError(last)
+
+
+def all_hooks(module: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_vgg19_is_the_papers(cat: torch.Tensor, pooling: str) -> None:
+    net = texton.load_network("vgg19", pooling=pooling)
+    for layer in ("relu1_1", "relu3_2", "relu5_2"):
+        code = net.encode(cat, layer)[layer]
+        torch.testing.assert_close(code, plain_vgg19(cat, layer, pooling), rtol=1e-3, atol=1e-2)
+
+
+def test_vgg19_layers_have_the_papers_names_and_numbers(net: Network) -> None:
+    layers = net.layers
+    assert list(layers)[:5] == ["conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1"]
+    assert list(layers)[-1] == "pool5"
+    assert len(layers) == 16 + 16 + 5
+    assert sum(layer.channels for layer in layers.values() if layer.kind == "conv") == 5504
+    known = {"relu1_1": (1, 3), "pool1": (2, 6), "relu2_1": (2, 10), "relu5_4": (16, 252)}
+    for name, (stride, field) in known.items():
+        assert (layers[name].stride, layers[name].receptive_field) == (stride, field)
+
+
+def test_receptive_field_is_what_the_gradient_sees(net: Network) -> None:
+    image = torch.rand(1, 3, 96, 96, requires_grad=True)
+    code = net.encode(image, "conv3_1")["conv3_1"]
+    code[0, :, code.shape[2] // 2, code.shape[3] // 2].sum().backward()
+    assert image.grad is not None
+    rows = image.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert int(rows[-1] - rows[0]) + 1 == net.layers["conv3_1"].receptive_field
+
+
+class Fragile(nn.Module):
+    """Runs one convolution, then fails: nothing beyond may be computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.act = nn.ReLU(inplace=True)
+        self.last = nn.Conv2d(4, 4, 3)
+        self.fail = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.first(x))
+        if self.fail:
+            raise ValueError("ran too far")
+        x = self.act(self.last(x))
+        x += 1
+        return x
+
+
+def test_encoding_stops_at_the_deepest_layer() -> None:
+    module = Fragile()
+    network = Network(module)
+    assert list(network.layers) == ["first", "act", "last", "act#2"]
+    module.fail = True
+    network._copies.clear()
+    assert network.encode(torch.rand(1, 3, 8, 8), "act")["act"].shape == (1, 4, 6, 6)
+    with pytest.raises(ValueError, match="ran too far"):
+        network.encode(torch.rand(1, 3, 8, 8), "last")
+    assert all(all_hooks(made) == 0 for _, made in network._copies.values())
+
+
+def test_in_place_operations_do_not_reach_the_codes() -> None:
+    network = Network(Fragile())
+    codes = network.encode(torch.rand(1, 3, 8, 8), ["first", "act", "act#2", "act#2<"])
+    assert codes["first"].min() < 0
+    torch.testing.assert_close(codes["act"], codes["first"].clamp_min(0))
+    torch.testing.assert_close(codes["act#2"], codes["act#2<"].clamp_min(0))
+
+
+def test_the_users_module_stays_as_it_was() -> None:
+    module = Fragile().train()
+    before = copy.deepcopy(module.state_dict())
+    network = Network(module)
+    image = torch.rand(1, 3, 16, 16)
+    texton.invert_filter(image, network, "act", 1, steps=3)
+    with pytest.raises(TextonError):
+        network.encode(image, "nowhere")
+    assert module.training and module.act.inplace and all_hooks(module) == 0
+    assert all(p.requires_grad and p.grad is None for p in module.parameters())
+    for key, value in module.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_training_on_is_seen() -> None:
+    module = Fragile()
+    network = Network(module)
+    image = torch.rand(1, 3, 8, 8)
+    before = network.encode(image, "first")["first"]
+    with torch.no_grad():
+        module.first.weight.mul_(2)
+    assert not torch.equal(before, network.encode(image, "first")["first"])
+
+
+def test_preactivation_is_what_enters_the_rectifier(net: Network, cat: torch.Tensor) -> None:
+    for layer in ("relu2_1", "pool2"):
+        name = net.preactivation(layer)
+        assert net.encode(cat, name)[name].min() < 0
+    assert net.preactivation("conv2_1") == "conv2_1"
+
+
+def test_weights_stay_frozen_and_gradients_reach_the_image(net: Network, cat: torch.Tensor) -> None:
+    image = cat.clone().requires_grad_(True)
+    net.encode(image, "relu2_1")["relu2_1"].sum().backward()
+    assert image.grad is not None and image.grad.abs().sum() > 0
+    for _, module in net._copies.values():
+        assert all(not p.requires_grad and p.grad is None for p in module.parameters())
+
+
+def test_too_small_an_image_is_told(net: Network) -> None:
+    with pytest.raises(TextonError, match="32 a side"):
+        net.encode(torch.rand(1, 3, 20, 40), "pool5")
+
+
+@pytest.mark.parametrize("naming", ["paper", "torchvision"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_another_vgg19_by_file(tmp_path: Path, naming: str, suffix: str) -> None:
+    import torchvision
+
+    if naming == "paper":
+        state = {key: value * 0.5 for key, value in paper_vgg19().items()}
+    else:
+        with torch.device("meta"):
+            shell = torchvision.models.vgg19().features
+        shell = shell.to_empty(device="cpu")
+        torch.manual_seed(0)
+        for p in shell.parameters():
+            nn.init.normal_(p, std=0.05)
+        state = {f"features.{key}": value for key, value in shell.state_dict().items()}
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    net = texton.load_network("vgg19", weights=path, pooling="max")
+    image = torch.rand(1, 3, 32, 32)
+    code = net.encode(image, "relu2_1")["relu2_1"]
+    if naming == "torchvision":
+        mean = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
+        std = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+        with torch.no_grad():
+            expected = shell[:7]((image - mean) / std)
+        torch.testing.assert_close(code, expected, rtol=1e-3, atol=1e-3)
+    assert net.weights_hash != texton.load_network("vgg19").weights_hash
+
+
+def test_half_precision_codes_are_close(net: Network, cat: torch.Tensor) -> None:
+    compute = choose_compute("cpu", torch.bfloat16)
+    rough = net.encode(cat, "relu4_2", compute)["relu4_2"].float()
+    exact = net.encode(cat, "relu4_2")["relu4_2"]
+    assert (rough - exact).norm() / exact.norm() < 0.05

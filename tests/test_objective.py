@@ -1,0 +1,51 @@
+"""Objectives: one value per image, images never mix, operands stay as they were."""
+
+import pytest
+import torch
+
+from texton import TextonError
+from texton.codes import isolate
+from texton.objective import AlphaNorm, CodeMatch, FeatureMapMatch, TotalVariation
+
+
+def test_feature_map_match_is_code_match_with_the_isolated_target() -> None:
+    photo = torch.rand(1, 5, 4, 3)
+    code = torch.rand(2, 5, 4, 3, requires_grad=True)
+    image = torch.rand(2, 3, 8, 6)
+    quick = FeatureMapMatch("x", [1, 3], photo.sum(1))
+    value = quick({"x": code}, image)
+    (slope,) = torch.autograd.grad(value.sum(), code)
+    for b, channel in enumerate([1, 3]):
+        plain = CodeMatch("x", isolate(photo, channel))
+        one = code.detach()[b : b + 1].requires_grad_(True)
+        expected = plain({"x": one}, image)
+        torch.testing.assert_close(value[b], expected[0])
+        torch.testing.assert_close(slope[b], torch.autograd.grad(expected.sum(), one)[0][0])
+
+
+def test_images_of_a_batch_do_not_mix() -> None:
+    image = torch.rand(3, 3, 8, 8, requires_grad=True)
+    total = 2 * TotalVariation() + AlphaNorm(torch.full((1, 3, 1, 1), 0.4))
+    value = total({}, image)
+    assert value.shape == (3,)
+    (slope,) = torch.autograd.grad(value[1], image)
+    assert slope[0].abs().sum() == 0 and slope[2].abs().sum() == 0 and slope[1].abs().sum() > 0
+
+
+def test_operators_leave_their_operands_alone() -> None:
+    image = torch.rand(1, 3, 8, 8)
+    term = TotalVariation()
+    before = term({}, image)
+    both = 3 * term + term * 2
+    torch.testing.assert_close(both({}, image), 5 * before)
+    torch.testing.assert_close(term({}, image), before)
+
+
+def test_total_variation_of_a_ramp() -> None:
+    ramp = torch.linspace(0, 1, 11).expand(1, 3, 11, 11)
+    torch.testing.assert_close(TotalVariation()({}, ramp), torch.tensor([0.01]))
+
+
+def test_a_silent_target_is_refused() -> None:
+    with pytest.raises(TextonError, match="activates nothing"):
+        FeatureMapMatch("x", [0], torch.zeros(1, 4, 4))

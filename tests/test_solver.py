@@ -1,0 +1,219 @@
+"""The solver: exact steps, per-image independence, no dead pictures, the 2016 algorithm."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import time
+from unittest.mock import patch
+
+import pytest
+import torch
+from skimage.restoration import denoise_tv_chambolle
+from torch import nn
+
+import texton
+from texton import Network, TextonError
+from texton.codes import isolate
+from texton.device import Compute, choose_compute
+from texton.images import as_saved
+from texton.methods.seeds import generator_for
+from texton.presets import PRESETS, solver_settings
+
+
+def in_batches_of(count: int):  # type: ignore[no-untyped-def]
+    return patch.object(Compute, "batch", property(lambda self: count))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 25])
+def test_steps_is_the_exact_number_of_evaluations(
+    net: Network, cat: torch.Tensor, steps: int
+) -> None:
+    calls = []
+    real = net.encode
+
+    def counted(image: torch.Tensor, layers: object, compute: object = None) -> object:
+        calls.append(image.requires_grad)
+        return real(image, layers, compute)  # type: ignore[arg-type]
+
+    with patch.object(net, "encode", counted):
+        result = texton.invert_filter(cat, net, "relu2_1", 3, steps=steps)
+    assert sum(calls) == steps == result.steps == len(result.trace)
+
+
+def test_same_seed_same_picture_whatever_is_beside_it(net: Network, cat: torch.Tensor) -> None:
+    alone = texton.invert_filter(cat, net, "relu3_1", 7, steps=8, seed=5)
+    among = texton.invert_filters(cat, net, "relu3_1", [9, 7, 0], steps=8, seed=5)
+    assert torch.equal(alone.image, among[1].image)
+    other = texton.invert_filter(cat, net, "relu3_1", 7, steps=8, seed=6)
+    assert not torch.equal(alone.image, other.image)
+
+
+def test_batches_solve_the_same_pictures(net: Network, cat: torch.Tensor) -> None:
+    """What a GPU does, here in float32: side by side, up to the order of additions."""
+    exact = choose_compute("cpu", torch.float32)
+    with patch("texton.methods.inversion.choose_compute", lambda device: exact):
+        single = texton.invert_filters(cat, net, "relu2_2", [0, 4, 9], steps=12)
+        with in_batches_of(3):
+            together = texton.invert_filters(cat, net, "relu2_2", [0, 4, 9], steps=12)
+    for one, other in zip(single, together, strict=True):
+        assert one.channel == other.channel
+        assert abs(one.error - other.error) < 0.01
+        assert (one.image - other.image).abs().mean() < 0.02
+
+
+def test_a_batch_stops_each_image_on_its_own(net: Network, cat: torch.Tensor) -> None:
+    with in_batches_of(3):
+        results = texton.invert_filters(cat, net, "relu1_2", [2, 3, 36])
+    assert len({result.steps for result in results}) > 1
+    assert all(len(result.trace) == result.steps for result in results)
+
+
+def test_the_error_is_the_saved_pictures(net: Network, cat: torch.Tensor) -> None:
+    result = texton.invert_filter(cat, net, "relu3_2", 0, steps=15)
+    assert torch.equal(result.image, as_saved(result.image))
+    target = isolate(net.encode(cat, "relu3_2")["relu3_2"], 0)
+    code = net.encode(result.image[None], "relu3_2")["relu3_2"]
+    error = (code - target).square().sum() / target.square().sum()
+    assert result.error == pytest.approx(float(error), rel=1e-3)
+    assert result.achieved == pytest.approx(float(code[:, 0].sum() / target[:, 0].sum()), rel=1e-3)
+
+
+def test_solving_improves_and_stays_in_bounds(net: Network, cat: torch.Tensor) -> None:
+    result = texton.invert_filter(cat, net, "relu4_2", 4, steps=40)
+    assert result.error < 0.9 and result.trace[-1] < result.trace[8]
+    assert result.image.min() >= 0 and result.image.max() <= 1
+
+
+@pytest.mark.parametrize("preset", ["fast", "normal"])
+def test_filters_that_end_dead_elsewhere_live(net: Network, cat: torch.Tensor, preset: str) -> None:
+    """The faintest of the first layers, and a whole row of the deepest."""
+    for layer, channels in {"relu1_1": [6], "relu1_2": [14, 36], "relu5_4": range(12)}.items():
+        for result in texton.invert_filters(cat, net, layer, list(channels), preset=preset):
+            assert result.status == "ok" and result.achieved is not None
+            assert result.achieved >= 0.005, result
+
+
+class Sleepy(nn.Module):
+    """Filter 0 always on; 1 silent on noise but can be woken; 2 can never be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 5, padding=2)
+        self.relu = nn.ReLU()
+        with torch.no_grad():
+            self.conv.weight.zero_()
+            self.conv.bias.copy_(torch.tensor([0.5, -20.0, -1.0]))
+            self.conv.weight[1] = 1.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.relu(self.conv(x - 0.4))
+        return out
+
+
+def test_a_silent_filter_is_woken_and_a_dead_one_is_named() -> None:
+    network = Network(Sleepy())
+    photo = torch.full((1, 3, 24, 24), 0.5)
+    woken, dead = texton.invert_filters(photo, network, "relu", [1, 2])
+    assert woken.status == "ok" and woken.achieved is not None and woken.achieved > 0.005
+    assert dead.status == "dead" and dead.starts == 3 and dead.achieved == 0.0
+
+
+def test_the_paper_preset_is_the_algorithm_of_2016(net: Network, cat: torch.Tensor) -> None:
+    """Against the algorithm written out plainly, in units of 0–255."""
+    steps, layer, channel = 12, "relu2_1", 5
+    result = texton.invert_filter(cat, net, layer, channel, preset="paper", steps=steps, seed=1)
+
+    from texton.images import content_hash
+
+    generator = generator_for(1, content_hash(cat), layer, channel)
+    x = torch.rand(cat.shape[1:], generator=generator)[None] * 0.2 - 0.1
+    mean = torch.tensor([123.68, 116.779, 103.939]).reshape(1, 3, 1, 1)
+    target = isolate(net.encode(cat, layer)[layer], channel)
+    velocity = torch.zeros_like(x)
+    for step in range(steps):
+        x.requires_grad_(True)
+        code = net.encode((x + mean) / 255, layer)[layer]
+        (slope,) = torch.autograd.grad(0.5 * (code - target).square().sum(), x)
+        x = x.detach()
+        rate = 0.1 * 0.9 ** (step // 10)
+        velocity = 0.9 * velocity - rate * (slope.clamp(-10, 10) + 5e-4 * x)
+        x = x + velocity
+    picture = ((x + mean) / 255).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+    smooth = torch.from_numpy(denoise_tv_chambolle(picture, weight=0.2, channel_axis=-1))
+    expected = as_saved(smooth.permute(2, 0, 1))
+    assert (result.image - expected).abs().mean() < 0.004
+    assert result.settings["dtype"] == "float32"
+
+
+def test_the_paper_preset_stops_when_the_image_stops(net: Network, cat: torch.Tensor) -> None:
+    result = texton.invert_filter(cat, net, "relu1_1", 2, preset="paper")
+    assert 10 < result.steps < 1000
+
+
+@pytest.mark.parametrize(
+    ("layer", "below"), [("relu1_1", 0.01), ("relu2_1", 0.02), ("relu3_1", 0.05)]
+)
+def test_code_inversion_gives_the_photograph_back(
+    net: Network, cat: torch.Tensor, layer: str, below: float
+) -> None:
+    result = texton.invert(cat, net, layer)
+    assert result.error < below
+    assert (result.image - cat[0]).abs().mean() < 0.08
+    centred = [x - x.mean((-1, -2), keepdim=True) for x in (result.image, cat[0])]
+    likeness = nn.functional.cosine_similarity(*(x.flatten() for x in centred), dim=0)
+    assert likeness > (0.75 if layer == "relu3_1" else 0.95)
+
+
+def test_priors_make_pictures_smoother(net: Network, cat: torch.Tensor) -> None:
+    def roughness(**priors: float) -> float:
+        made = texton.invert(cat, net, "relu3_1", preset="fast", priors=texton.Priors(**priors))  # type: ignore[arg-type]
+        assert made.error < 0.7, priors
+        return float((made.image[..., 1:] - made.image[..., :-1]).abs().mean())
+
+    plain = roughness(tv=0)
+    assert roughness(tv=10) < plain
+    assert roughness(tv=0, jitter=1) != plain
+    assert roughness(tv=0, fourier=True) < plain
+    assert roughness(tv=0, alpha_norm=1) < plain
+
+
+def test_numbers_out_of_range_are_refused(net: Network, cat: torch.Tensor) -> None:
+    with pytest.raises(TextonError, match="steps"):
+        solver_settings(steps=0)
+    with pytest.raises(TextonError, match="did you mean 'fine'"):
+        solver_settings("fin")
+    with pytest.raises(TextonError, match="seed"):
+        texton.invert(cat, net, "relu1_1", seed=-1)
+    with pytest.raises(TextonError, match="tv"):
+        texton.Priors(tv=-1)
+    with pytest.raises(TextonError, match=r"\(1, 3, H, W\)"):
+        texton.invert(cat[:, :1], net, "relu1_1")
+    assert PRESETS["fast"].steps < PRESETS["normal"].steps < PRESETS["fine"].steps
+
+
+def test_two_hundred_calls_cost_the_same(net: Network) -> None:
+    """Hooks, graphs and copies that pile up would show in memory and in time."""
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def call() -> float:
+        started = time.process_time()
+        net.encode(image, ["relu1_2", "relu2_1"])
+        texton.invert_filter(image, net, "relu2_1", 3, steps=2)
+        return time.process_time() - started
+
+    def median(values: list[float]) -> float:
+        return sorted(values)[len(values) // 2]
+
+    for _ in range(20):
+        call()
+    gc.collect()
+    objects, memory = len(gc.get_objects()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    times = [call() for _ in range(200)]
+    gc.collect()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    assert grown < 20_000, f"{grown} KiB more"
+    assert len(gc.get_objects()) - objects < 500
+    assert median(times[100:]) < 1.5 * median(times[:100])
+    for module in net._copies.values():
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in module[1].modules())

@@ -52,7 +52,7 @@ def test_same_seed_same_picture_whatever_is_beside_it(net: Network, cat: torch.T
 def test_batches_solve_the_same_pictures(net: Network, cat: torch.Tensor) -> None:
     """What a GPU does, here in float32: side by side, up to the order of additions."""
     exact = choose_compute("cpu", torch.float32)
-    with patch("texton.methods.inversion.choose_compute", lambda device: exact):
+    with patch("texton.methods.setup.choose_compute", lambda device: exact):
         single = texton.invert_filters(cat, net, "relu2_2", [0, 4, 9], steps=12)
         with in_batches_of(3):
             together = texton.invert_filters(cat, net, "relu2_2", [0, 4, 9], steps=12)

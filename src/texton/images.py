@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from torch import Tensor
 
 from texton.errors import TextonError
+from texton.planes import (
+    SUFFIX,
+    fit_planes,
+    hides_something,
+    planes_as_bytes,
+    read_planes,
+    shown_bands,
+)
 
 MIN_SIDE = 16
 MAX_PIXELS = 100_000_000
@@ -34,10 +43,11 @@ def read_image(
     palette, CMYK and 16 bit honoured, transparency laid on white, an animation's first frame.
 
     Args:
-        path: any raster file that Pillow reads.
+        path: any raster file that Pillow reads, or a ``.npy`` array (see `read_planes`).
         long_edge: the longer side of the result, in pixels; smaller pictures stay as they are
             unless ``enlarge``.
-        channels: 3 for sRGB, 1 for grey.
+        channels: 3 for sRGB, 1 for grey; for any other number a picture's grey is repeated,
+            and a ``.npy`` array gives every channel its own plane.
 
     Returns:
         A float32 tensor (1, channels, H, W) in [0, 1].
@@ -46,8 +56,8 @@ def read_image(
         TextonError: the file is missing, a folder, not an image, truncated, under 16 pixels a
             side or over 100 megapixels.
     """
-    if channels not in (1, 3):
-        raise TextonError(f"a picture file gives 1 or 3 channels, not {channels}")
+    if Path(path).suffix.lower() == SUFFIX:
+        return _read_array(Path(path), long_edge, enlarge, channels)
     try:
         picture = _open(Path(path))
     except OSError as error:
@@ -63,6 +73,16 @@ def read_image(
     return tensor.expand(channels, -1, -1)[None].contiguous()
 
 
+def _read_array(path: Path, long_edge: int | None, enlarge: bool, channels: int) -> Tensor:
+    image = fit_planes(read_planes(path, channels, MAX_PIXELS), long_edge, enlarge)
+    height, width = image.shape[2:]
+    if min(height, width) < MIN_SIDE:
+        raise TextonError(
+            f"'{path}' gives {width}×{height} pixels: texton needs {MIN_SIDE} a side or more"
+        )
+    return image
+
+
 def write_image(
     image: Tensor | Image.Image,
     path: str | os.PathLike[str],
@@ -70,9 +90,14 @@ def write_image(
 ) -> Path:
     """Write a PNG atomically, with the settings that made it inside.
 
+    A PNG shows one or three channels. Where that is not the whole image, all channels are
+    written to a ``.npy`` beside it (uint8, height × width × channels), first, so that a PNG
+    never names planes that are not there.
+
     Args:
-        image: (C, H, W) or (1, C, H, W) in [0, 1] with C of 1 or 3, or a Pillow image.
-        settings: anything JSON can say; ``texton info`` prints it.
+        image: (C, H, W) or (1, C, H, W) in [0, 1], or a Pillow image.
+        settings: anything JSON can say; ``texton info`` prints it. ``"bands"`` chooses the
+            channels that are shown: the first three, or the first of two, without it.
 
     Raises:
         TextonError: the name does not end in ``.png``, or the disk does not take it; nothing
@@ -81,7 +106,12 @@ def write_image(
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise TextonError(f"texton writes PNG: name the file '{path.with_suffix('.png')}'")
-    picture = image if isinstance(image, Image.Image) else to_pillow(image)
+    bands = (settings or {}).get("bands")
+    picture = image if isinstance(image, Image.Image) else to_pillow(image, bands)
+    if isinstance(image, Tensor) and hides_something(image.shape[-3], bands):
+        planes = path.with_suffix(SUFFIX)
+        write_bytes(planes_as_bytes(to_bytes(image[0] if image.ndim == 4 else image)), planes)
+        settings = {**(settings or {}), "planes": planes.name}
     info = PngImagePlugin.PngInfo()
     if settings is not None:
         info.add_itxt(SETTINGS_KEY, json.dumps(settings, ensure_ascii=False))
@@ -132,9 +162,11 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     return settings if isinstance(settings, dict) else None
 
 
-def to_pillow(image: Tensor) -> Image.Image:
-    """(C, H, W) or (1, C, H, W) in [0, 1], C of 1 or 3, as an 8-bit picture."""
-    pixels = to_bytes(image[0] if image.ndim == 4 else image).permute(1, 2, 0).cpu().numpy()
+def to_pillow(image: Tensor, bands: Sequence[int] | None = None) -> Image.Image:
+    """(C, H, W) or (1, C, H, W) in [0, 1] as an 8-bit picture of its `shown_bands`."""
+    image = image[0] if image.ndim == 4 else image
+    shown = to_bytes(image[shown_bands(len(image), bands)])
+    pixels = shown.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from texton.device import Compute, choose_compute
 from texton.errors import TextonError, near_names
+from texton.planes import hides_something, shown_bands
 from texton.tracing import Collected, Layer, collect, trace_layers
 
 INPUT = "<"  # "relu4_2<" is what enters relu4_2: its pre-activation
@@ -30,6 +31,7 @@ class Network:
         mean, std: per channel, applied to ``image * input_range``: (x − mean) / std.
         input_range: the value of white that the network was trained with: 1 or 255.
         channels: how many channels its images have.
+        bands: the one or three channels that pictures show, where not all of 1 or 3 are.
         details: settings worth keeping with every picture (pooling, where weights came from).
     """
 
@@ -42,11 +44,16 @@ class Network:
         std: float | Sequence[float] = 1.0,
         input_range: float = 1.0,
         channels: int = 3,
+        bands: Sequence[int] | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.channels = channels
+        self.bands = tuple(shown_bands(channels, bands))
+        self.saves_planes = hides_something(channels, self.bands)
         self.details = dict(details or {})
+        if self.saves_planes:
+            self.details["bands"] = list(self.bands)
         self._module = module
         self._mean = _per_channel(mean, channels, "mean")
         self._std = _per_channel(std, channels, "std")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -99,6 +99,29 @@ class FeatureMapMatch(Objective):
         squares = code.square().sum((1, 2, 3), dtype=torch.float32)
         product = (self.own_maps(code) * self.total).sum((1, 2))
         return (squares - 2 * product) / self.target_energy + 1
+
+
+class StatisticMatch(Objective):
+    """‖s(φ(X)) − target‖² / ‖target‖² for a statistic s of a layer's code.
+
+    With `codes.means` this is the paper's PMCI (section 2.3), with `codes.gram` Gatys et al.,
+    with `codes.moments` the matching of batch-norm statistics. Scaled by its own target, it
+    means the same for every layer, size and network.
+
+    Args:
+        statistic: (B, C, M, N) → (B, ...).
+        target: (1, ...), the statistic that is wanted.
+    """
+
+    def __init__(self, layer: str, statistic: Callable[[Tensor], Tensor], target: Tensor) -> None:
+        self.layers = (layer,)
+        self.statistic = statistic
+        self.target = target.float()
+        self.target_energy = _energy(self.target.square().flatten(1).sum(1), layer)
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        difference = self.statistic(codes[self.layers[0]]) - self.target
+        return difference.square().flatten(1).sum(1) / self.target_energy
 
 
 class Activation(Objective):

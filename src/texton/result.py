@@ -21,7 +21,7 @@ class Result:
     """A picture that a method made, with its figures.
 
     Attributes:
-        image: (C, H, W), the 8-bit values of the saved picture as float in [0, 1].
+        image: (C, H, W), C the network's, the 8-bit values of the saved picture as float in [0, 1].
         error: ‖φ(X) − target‖² / ‖target‖², in float32, of the image as saved. Targets of
             feature map inversion cannot be reached: 0.5 to 0.99 is normal.
         achieved: of one filter: how much of the energy that the target asks its own feature
@@ -70,5 +70,5 @@ class Result:
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        to_pillow(self.image).save(buffer, "PNG")
+        to_pillow(self.image, self.settings.get("bands")).save(buffer, "PNG")
         return buffer.getvalue()

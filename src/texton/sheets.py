@@ -17,16 +17,21 @@ _INK, _QUIET, _PAPER = "#1c1c1c", "#b00020", "#ffffff"
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture (C, H, W) in [0, 1] with what stands above it; ``note`` is set in red."""
+    """A picture (C, H, W) in [0, 1] with what stands above it; ``note`` is set in red,
+    ``bands`` are the channels shown (see `write_image`)."""
 
     image: Tensor
     label: str
     note: str = ""
+    bands: tuple[int, ...] | None = None
 
 
 def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]]) -> Image.Image:
     """A sheet of rows ``(name, tiles)``; tiles of one size; long rows are wrapped at 16."""
-    pictures = [(name, [(tile, to_pillow(tile.image)) for tile in tiles]) for name, tiles in rows]
+    pictures = [
+        (name, [(tile, to_pillow(tile.image, tile.bands)) for tile in tiles])
+        for name, tiles in rows
+    ]
     width, height = pictures[0][1][0][1].size
     size = max(11, min(20, height // 10))
     font = ImageFont.load_default(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ def load_network(
     *,
     weights: str | Path | None = None,
     pooling: str = "avg",
+    bands: Sequence[int] | None = None,
 ) -> Network:
     """A network by name, or any module as it is.
 
@@ -33,6 +35,7 @@ def load_network(
             preprocessing make a `Network` yourself).
         weights: another VGG-19: a safetensors file or a state dict, with the paper's names or
             torchvision's.
+        bands: the channels that pictures show; see `Network`.
         pooling: ``avg``, as in the paper, or ``max``, as the network was trained.
 
     Raises:
@@ -41,7 +44,7 @@ def load_network(
     if isinstance(network, Network):
         return network
     if isinstance(network, nn.Module):
-        return Network(network, name=type(network).__name__)
+        return Network(network, name=type(network).__name__, bands=bands)
     if network != "vgg19":
         raise TextonError(
             f"unknown network '{network}'{near_names(network, NETWORKS)}: "
@@ -60,6 +63,7 @@ def load_network(
         mean=_IMAGENET_MEAN if torchvision else _CAFFE_MEAN,
         std=_IMAGENET_STD if torchvision else 1.0,
         input_range=1.0 if torchvision else 255.0,
+        bands=bands,
         details={"weights": origin, "pooling": pooling},
     )
 

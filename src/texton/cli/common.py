@@ -17,13 +17,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from texton.errors import TextonError
 from texton.images import MAX_PIXELS, MIN_SIDE, read_settings
+from texton.network import Network
+from texton.planes import SUFFIX
 from texton.result import Result
 from texton.solver import Step
+from texton.zoo import load_network
 
 DEFAULT_SIZE = 224
 _MAX_SIZE = 10_000
 
-Photo = Annotated[Path, typer.Argument(help="An image file.", show_default=False)]
+Photo = Annotated[Path, typer.Argument(help="An image file, or a .npy.", show_default=False)]
 Out = Annotated[
     Path | None, typer.Option("-o", "--out", help="The PNG to write.", show_default=False)
 ]
@@ -38,9 +41,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 NetworkName = Annotated[str, typer.Option("--network", help="See `texton networks`.")]
 Weights = Annotated[
     Path | None,
-    typer.Option(help="Another VGG-19: safetensors or a state dict.", show_default=False),
+    typer.Option(help="Other weights: safetensors or a state dict.", show_default=False),
 ]
 Pooling = Annotated[str, typer.Option(help="avg (as in the paper) or max.")]
+Bands = Annotated[
+    str | None,
+    typer.Option(help="The one or three channels a picture shows: 3,2,1.", show_default=False),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace files texton did not make.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -50,14 +57,37 @@ def check_size(size: int) -> None:
         raise TextonError(f"--size is {size}: use {MIN_SIDE} to {_MAX_SIZE}")
 
 
-def check_output(path: Path, force: bool) -> Path:
-    """Refuse, before anything is computed, a place that could not be written in the end."""
+def open_network(
+    name: str, weights: Path | None, pooling: str, bands: str | None = None
+) -> Network:
+    """The network that a command line asks for."""
+    try:
+        shown = tuple(int(band) for band in bands.split(",")) if bands else None
+    except ValueError:
+        raise TextonError(f"--bands is '{bands}': name channels, like 3,2,1") from None
+    return load_network(name, weights=weights, pooling=pooling, bands=shown)
+
+
+def tell_assumed(network: Network) -> None:
+    """To stderr: what nobody has said about the network, and is taken for granted."""
+    if assumed := network.details.get("assumed"):
+        print(f"{network.name}: assumed {assumed}", file=sys.stderr)
+
+
+def check_output(path: Path, force: bool, planes: bool = False) -> Path:
+    """Refuse, before anything is computed, a place that could not be written in the end.
+
+    ``planes``: a ``.npy`` with all channels is going to be written beside it.
+    """
     if path.suffix.lower() != ".png":
         raise TextonError(f"texton writes PNG: name the file '{path.with_suffix('.png')}'")
     if path.is_dir():
         raise TextonError(f"'{path}' is a folder: name a file in it")
     if path.exists() and not force and not _made_by_texton(path):
         raise TextonError(f"'{path}' exists and texton did not make it: add --force to replace it")
+    beside = path.with_suffix(SUFFIX)
+    if planes and beside.exists() and not force and _planes_of(path) != beside.name:
+        raise TextonError(f"'{beside}' exists and texton did not make it: add --force")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise TextonError(f"cannot write '{path}': '{folder}' is not a folder that can be written")
@@ -133,3 +163,7 @@ def _made_by_texton(path: Path) -> bool:
         return read_settings(path) is not None
     except TextonError:
         return False
+
+
+def _planes_of(path: Path) -> object:
+    return (read_settings(path) or {}).get("planes") if path.exists() else None

@@ -12,12 +12,11 @@ from torch import Tensor
 from texton.cli import common as c
 from texton.errors import TextonError
 from texton.images import read_image, write_image
-from texton.methods.inversion import iter_filters
+from texton.methods.filters import iter_filters
 from texton.network import Network
 from texton.result import Result
 from texton.sheets import Tile, make_sheet
 from texton.units import Filters, parse_filters
-from texton.zoo import load_network
 
 Specs = Annotated[
     list[str],
@@ -46,6 +45,7 @@ def filter_command(
     network: c.NetworkName = "vgg19",
     weights: c.Weights = None,
     pooling: c.Pooling = "avg",
+    bands: c.Bands = None,
     device: c.Device = "auto",
     force: c.Force = False,
     as_json: c.Json = False,
@@ -55,12 +55,13 @@ def filter_command(
     One filter gives its picture, several a labelled sheet: a row is a layer.
     """
     c.check_size(size)
-    image = read_image(photo, size, enlarge=enlarge)
-    net = load_network(network, weights=weights, pooling=pooling)
+    net = c.open_network(network, weights, pooling, bands)
+    image = read_image(photo, size, enlarge=enlarge, channels=net.channels)
     chosen = parse_filters(filters, net, image)
     count = sum(len(group.channels) for group in chosen)
-    path = c.check_output(out or _default_name(photo, filters, chosen), force)
-    places = _places(each, chosen, force)
+    path = out or _default_name(photo, filters, chosen)
+    c.check_output(path, force, planes=net.saves_planes and count == 1)
+    places = _places(each, chosen, force, net.saves_planes)
     options = {
         "--size": size,
         "--enlarge": enlarge,
@@ -70,12 +71,14 @@ def filter_command(
         "--network": network,
         "--weights": weights,
         "--pooling": pooling,
+        "--bands": bands,
         "--device": device,
     }
 
     def command(specs: list[str], target: Path) -> str:
         return c.recorded_command("filter", [str(photo), *specs], {**options, "-o": target})
 
+    c.tell_assumed(net)
     done: list[Result] = []
     interrupted = False
     try:
@@ -96,7 +99,7 @@ def filter_command(
         if count == 1:
             _save(done[0], path, whole)
         else:
-            write_image(_sheet(done), path, _sheet_settings(done, whole))
+            write_image(_sheet(done, net), path, _sheet_settings(done, whole))
         c.tell(_summary(done, path, net, image, seed, places), as_json, path)
     if interrupted:
         raise typer.Exit(130)
@@ -133,14 +136,14 @@ def _save(result: Result, path: Path, command: str) -> None:
 
 
 def _places(
-    each: Path | None, chosen: list[Filters], force: bool
+    each: Path | None, chosen: list[Filters], force: bool, planes: bool
 ) -> dict[tuple[str, int | None], Path]:
     if each is None:
         return {}
     if each.exists() and not each.is_dir():
         raise TextonError(f"'{each}' is not a folder: name one for --each")
     return {
-        (group.layer, channel): c.check_output(each / f"{group.layer}-{channel}.png", force)
+        (group.layer, channel): c.check_output(each / f"{group.layer}-{channel}.png", force, planes)
         for group in chosen
         for channel in group.channels
     }
@@ -154,11 +157,12 @@ def _default_name(photo: Path, specs: list[str], chosen: list[Filters]) -> Path:
     return Path(f"{photo.stem}-{name}.png")
 
 
-def _sheet(done: list[Result]) -> Any:
+def _sheet(done: list[Result], net: Network) -> Any:
     rows: dict[str, list[Tile]] = {}
     for result in done:
         note = "dead" if result.status == "dead" else ""
-        rows.setdefault(result.layer, []).append(Tile(result.image, str(result.channel), note))
+        tile = Tile(result.image, str(result.channel), note, net.bands)
+        rows.setdefault(result.layer, []).append(tile)
     return make_sheet(list(rows.items()))
 
 

@@ -10,7 +10,6 @@ import typer
 from texton.cli import common as c
 from texton.images import read_image, write_image
 from texton.methods.inversion import Priors, invert
-from texton.zoo import load_network
 
 Tv = Annotated[float, typer.Option("--tv", help="Weight of the total variation prior.")]
 Alpha = Annotated[float, typer.Option("--alpha-norm", help="Weight of the α-norm prior (α = 6).")]
@@ -34,6 +33,7 @@ def invert_command(
     network: c.NetworkName = "vgg19",
     weights: c.Weights = None,
     pooling: c.Pooling = "avg",
+    bands: c.Bands = None,
     device: c.Device = "auto",
     force: c.Force = False,
     as_json: c.Json = False,
@@ -41,10 +41,11 @@ def invert_command(
     """Find an image whose code at a layer is the photograph's (code inversion)."""
     c.check_size(size)
     priors = Priors(tv, alpha_norm, jitter, fourier)
-    image = read_image(photo, size, enlarge=enlarge)
-    net = load_network(network, weights=weights, pooling=pooling)
+    net = c.open_network(network, weights, pooling, bands)
+    image = read_image(photo, size, enlarge=enlarge, channels=net.channels)
     net.layer(layer)
-    path = c.check_output(out or Path(f"{photo.stem}-{layer}.png"), force)
+    path = c.check_output(out or Path(f"{photo.stem}-{layer}.png"), force, net.saves_planes)
+    c.tell_assumed(net)
     with c.unit_progress(1) as progress:
         progress.begin(layer)
         result = invert(
@@ -72,6 +73,7 @@ def invert_command(
         "--network": network,
         "--weights": weights,
         "--pooling": pooling,
+        "--bands": bands,
         "--device": device,
         "-o": path,
     }

@@ -14,7 +14,7 @@ from texton.cli import common as c
 from texton.errors import TextonError
 from texton.images import read_settings
 from texton.network import Network
-from texton.zoo import NETWORKS, load_network
+from texton.zoo import NETWORKS
 
 _COLUMNS = ("layer", "kind", "filters", "stride", "receptive field")
 
@@ -26,7 +26,8 @@ def layers_command(
     as_json: c.Json = False,
 ) -> None:
     """List a network's layers: name, kind, filters, stride and receptive field in pixels."""
-    net = load_network(network, weights=weights, pooling=pooling)
+    net = c.open_network(network, weights, pooling)
+    c.tell_assumed(net)
     if as_json:
         print(json.dumps({"network": net.name, "layers": [asdict(x) for x in net.layers.values()]}))
         return

@@ -12,16 +12,19 @@ from torch import Tensor
 _COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]]) / 0.462
 
 
+Bleed = tuple[int, int, int, int]
+NO_BLEED: Bleed = (0, 0, 0, 0)
+
+
 class Canvas(ABC):
     """``canvas()`` gives images (B, C, H, W) in [0, 1]; ``values`` is what has the gradient.
 
-    ``bleed`` pixels around the images are solved and then cut off, as a printer cuts the edge
-    of a sheet: the network's zero padding would draw a frame there. ``canvas()`` has the bleed,
-    ``canvas.images()`` does not.
+    ``bleed`` (left, right, top, bottom) pixels around the images are solved and then cut off, as
+    a printer cuts the edge of a sheet. ``canvas()`` has the bleed, ``canvas.images()`` does not.
     """
 
     values: Tensor
-    bleed: int
+    bleed: Bleed
     pace = 1.0  # its learning rate, in units of the solver's
 
     @abstractmethod
@@ -35,8 +38,9 @@ class Canvas(ABC):
         """The images as they stand, without bleed or gradient."""
         with torch.no_grad():
             images = self().clamp(0, 1)
-        edge = self.bleed
-        return images[..., edge:-edge, edge:-edge].clone() if edge else images.clone()
+        left, right, top, bottom = self.bleed
+        height, width = images.shape[2:]
+        return images[..., top : height - bottom, left : width - right].clone()
 
     def bound(self) -> None:  # noqa: B027 - most canvases need nothing
         """Bring the values back to where images are in [0, 1], after a step of the solver."""
@@ -49,7 +53,7 @@ class PixelCanvas(Canvas):
         start: (B, C, H, W), the image to start from, bleed included.
     """
 
-    def __init__(self, start: Tensor, *, bleed: int = 0, bounded: bool = True) -> None:
+    def __init__(self, start: Tensor, *, bleed: Bleed = NO_BLEED, bounded: bool = True) -> None:
         self.values = start.detach().clone().requires_grad_(True)
         self.bleed = bleed
         self._bounded = bounded
@@ -85,7 +89,7 @@ class FourierCanvas(Canvas):
         size: tuple[int, int, int],
         device: torch.device,
         *,
-        bleed: int = 0,
+        bleed: Bleed = NO_BLEED,
         contrast: float = 0.01,
     ) -> None:
         self.bleed = bleed

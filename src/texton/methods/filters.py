@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texton.canvas import Bleed
 from texton.codes import check_channel, total_map
 from texton.device import Compute
 from texton.images import content_hash
@@ -30,7 +31,6 @@ from texton.presets import SolverSettings, solver_settings
 from texton.result import DEAD_SHARE, Result
 from texton.solver import Opening, Solver
 
-_BLEED = (4, 2)
 _FINE_STRIDE = 8
 _BLEED_COST = 1.085  # of the picture's area, so that a step costs no more than a tenth extra
 
@@ -112,8 +112,8 @@ class _FilterInversion:
             self._bleed = _bleed(image, network.layer(layer).stride, settings)
             self._wide_total = self._total
             self._photo = image
-            if self._bleed:
-                self._photo = F.pad(image, (self._bleed,) * 4, mode="reflect")
+            if any(self._bleed):
+                self._photo = F.pad(image, self._bleed, mode="reflect")
                 wide = network.encode(self._photo, layer, compute.exact())[layer]
                 self._wide_total = total_map(wide)
 
@@ -165,11 +165,20 @@ class _FilterInversion:
         return errors, shares
 
 
-def _bleed(image: Tensor, stride: int, settings: SolverSettings) -> int:
-    """How much to cut off. A frame is a few pixels wide: it shows in textures of that grain."""
+def _bleed(image: Tensor, stride: int, settings: SolverSettings) -> Bleed:
+    """How much more than the picture to solve (left, right, top, bottom), to be cut off.
+
+    Zero padding draws a frame a few pixels wide: it shows in textures of that grain. And a layer
+    is blind to what its stride leaves over at the right and at the bottom: noise stays there.
+    """
     height, width = image.shape[2:]
-    if settings.rule != "adam" or stride > _FINE_STRIDE:
-        return 0
-    return next(
-        (b for b in _BLEED if (height + 2 * b) * (width + 2 * b) <= _BLEED_COST * height * width), 0
-    )
+    if settings.rule != "adam":
+        return (0, 0, 0, 0)
+    for edge in (4, 2, 0) if stride <= _FINE_STRIDE else (0,):
+        rest = (-(width + 2 * edge) % stride, -(height + 2 * edge) % stride)
+        for right, bottom in (rest, (0, 0)):
+            wide = (height + 2 * edge + bottom) * (width + 2 * edge + right)
+            fits = edge + max(right, bottom) < min(height, width)
+            if fits and wide <= _BLEED_COST * height * width:
+                return (edge, edge + right, edge, edge + bottom)
+    return (0, 0, 0, 0)

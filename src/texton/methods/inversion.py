@@ -91,7 +91,7 @@ def invert(
         code = modify(code) if modify else code
     match = CodeMatch(layer, code)
     generator = generator_for(seed, content_hash(image), layer, None)
-    canvas = make_canvas(network, image, [generator], settings, compute, priors.fourier, bleed=0)
+    canvas = make_canvas(network, image, [generator], settings, compute, priors.fourier)
     objective = match + priors.tv * TotalVariation() if priors.tv else match
     if priors.alpha_norm:
         objective = objective + priors.alpha_norm * AlphaNorm(network.mean_colour)

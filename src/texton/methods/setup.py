@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from texton import __version__
-from texton.canvas import Canvas, FourierCanvas, PixelCanvas, noise
+from texton.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas, PixelCanvas, noise
 from texton.device import Compute, choose_compute
 from texton.errors import TextonError
 from texton.images import as_saved, content_hash
@@ -29,7 +29,7 @@ def make_canvas(
     settings: SolverSettings,
     compute: Compute,
     fourier: bool,
-    bleed: int,
+    bleed: Bleed = NO_BLEED,
 ) -> Canvas:
     channels, height, width = photo.shape[1:]
     size = (channels, height, width)

@@ -1,0 +1,181 @@
+"""A style as a thing of its own: the distribution of energy over feature maps (section 2.3)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from texton.codes import gram, means, moments
+from texton.device import choose_compute
+from texton.errors import TextonError
+from texton.images import write_bytes
+from texton.methods.setup import check_photo
+from texton.network import Network
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
+    "means": means,
+    "moments": moments,
+    "gram": gram,
+}
+FORMAT = "texton-style-1"
+_MAX_BYTES = 50_000_000
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Each filter's mean and standard deviation, layer by layer, over one image.
+
+    Attributes:
+        network, weights_hash: what measured it; fingerprints of two networks do not compare.
+        moments: layer → (1, 2C): C means, then C standard deviations, as `codes.moments`.
+    """
+
+    network: str
+    weights_hash: str
+    moments: dict[str, Tensor]
+
+    def statistic(self, name: str, layers: Sequence[str]) -> dict[str, Tensor]:
+        """``means`` (1, C) or ``moments`` (1, 2C) of the layers."""
+        if name == "moments":
+            return {layer: self.moments[layer] for layer in layers}
+        return {layer: self.moments[layer].chunk(2, 1)[0] for layer in layers}
+
+    def check(self, network: Network, statistic: str, layers: Sequence[str]) -> None:
+        """Raise TextonError unless it can stand for a style of that network and statistic."""
+        if self.weights_hash != network.weights_hash:
+            raise TextonError(
+                f"the fingerprint is of another network ({self.network}, weights "
+                f"{self.weights_hash}): make it again with this one"
+            )
+        if statistic == "gram":
+            raise TextonError(
+                "a fingerprint has no Gram matrices: use pmci or moments, or the image"
+            )
+        missing = [layer for layer in layers if layer not in self.moments]
+        if missing:
+            raise TextonError(
+                f"the fingerprint has no layer {missing[0]}: it has {', '.join(self.moments)}"
+            )
+        for layer in layers:
+            if self.moments[layer].shape[1] != 2 * network.layer(layer).channels:
+                raise TextonError(f"the fingerprint's layer {layer} is damaged: make it again")
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as JSON, atomically; the name ends in ``.style``."""
+        path = Path(path)
+        if path.suffix != ".style":
+            raise TextonError(f"fingerprints are named *.style: use '{path.with_suffix('.style')}'")
+        layers = {
+            layer: dict(zip(("mean", "std"), _halves(values), strict=True))
+            for layer, values in self.moments.items()
+        }
+        content = {
+            "format": FORMAT,
+            "network": self.network,
+            "weights_hash": self.weights_hash,
+            "layers": layers,
+        }
+        write_bytes(json.dumps(content).encode(), path)
+        return path
+
+
+def fingerprint(
+    image: Tensor, network: Network, layers: Sequence[str] = STYLE_LAYERS
+) -> Fingerprint:
+    """Measure an image's style: (1, C, H, W) in [0, 1], at the size it has.
+
+    Raises:
+        TextonError: an unknown layer, an image too small for it.
+    """
+    check_photo(image, network)
+    compute = choose_compute(image.device, torch.float32)
+    with torch.no_grad():
+        codes = network.encode(image, layers, compute)
+    found = {layer: moments(codes[layer]).cpu() for layer in layers}
+    return Fingerprint(network.name, network.weights_hash, found)
+
+
+def read_fingerprint(path: str | Path) -> Fingerprint:
+    """Read a ``.style`` file.
+
+    Raises:
+        TextonError: it is missing, or not what `Fingerprint.save` writes.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError("too large")
+        content = json.loads(path.read_bytes())
+        if content["format"] != FORMAT:
+            raise ValueError("another format")
+        found = {str(layer): _values(entry) for layer, entry in content["layers"].items()}
+        return Fingerprint(str(content["network"]), str(content["weights_hash"]), found)
+    except OSError as error:
+        raise TextonError(f"cannot read '{path}': {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        raise TextonError(
+            f"'{path}' is not a style file: make one with `texton fingerprint`"
+        ) from None
+
+
+def style_distances(
+    images: Sequence[Tensor | Fingerprint],
+    network: Network,
+    statistic: str = "means",
+    layers: Sequence[str] = STYLE_LAYERS,
+) -> Tensor:
+    """How far apart the styles of images are: (N, N), symmetric, 0 on the diagonal.
+
+    Per layer ‖s_a − s_b‖ / √(‖s_a‖ ‖s_b‖) for the statistic s, averaged over the layers.
+
+    Raises:
+        TextonError: fewer than two images; an unknown statistic or layer; a fingerprint of
+            another network.
+    """
+    if statistic not in STATISTICS:
+        raise TextonError(f"unknown statistic '{statistic}': use {', '.join(STATISTICS)}")
+    if len(images) < 2:
+        raise TextonError("there is nothing to compare: name two images or more")
+    vectors = [_vectors(image, network, statistic, layers) for image in images]
+    count = len(images)
+    distances = torch.zeros(count, count)
+    for a in range(count):
+        for b in range(a + 1, count):
+            per_layer = [
+                (x - y).norm() / (x.norm() * y.norm()).sqrt().clamp_min(1e-12)
+                for x, y in zip(vectors[a], vectors[b], strict=True)
+            ]
+            distances[a, b] = distances[b, a] = torch.stack(per_layer).mean()
+    return distances
+
+
+def _vectors(
+    image: Tensor | Fingerprint, network: Network, statistic: str, layers: Sequence[str]
+) -> list[Tensor]:
+    if isinstance(image, Fingerprint):
+        image.check(network, statistic, layers)
+        found = image.statistic(statistic, layers)
+        return [found[layer].flatten() for layer in layers]
+    with torch.no_grad():
+        codes = network.encode(image, layers)
+        return [STATISTICS[statistic](codes[layer]).flatten().cpu() for layer in layers]
+
+
+def _halves(values: Tensor) -> list[list[float]]:
+    return [[float(f"{v:.6g}") for v in half[0].tolist()] for half in values.chunk(2, 1)]
+
+
+def _values(entry: dict[str, Any]) -> Tensor:
+    mean, spread = entry["mean"], entry["std"]
+    values = [float(v) for v in (*mean, *spread)]
+    if len(mean) != len(spread) or not mean or not all(math.isfinite(v) for v in values):
+        raise ValueError("damaged")
+    return torch.tensor([values], dtype=torch.float32)

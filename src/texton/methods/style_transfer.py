@@ -1,0 +1,286 @@
+"""Style transfer: a photograph with a painting's energies (PMCI, section 2.3, beside Gatys')."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texton.canvas import PixelCanvas, noise
+from texton.device import Compute
+from texton.errors import TextonError, near_names
+from texton.images import as_saved, content_hash
+from texton.methods.fingerprint import STATISTICS, STYLE_LAYERS, Fingerprint
+from texton.methods.seeds import generator_for
+from texton.methods.setup import OnStep, check_photo, compute_for, recorded_settings, run
+from texton.network import Network
+from texton.objective import CodeMatch, Objective, StatisticMatch, TotalVariation, WeightedSum
+from texton.presets import SolverSettings, solver_settings
+from texton.result import Result
+from texton.solver import Solver
+
+METHODS = {"pmci": "means", "gatys": "gram", "moments": "moments"}
+_SCALES = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
+_SMALLEST = 96
+_EDGE = 4  # solved and cut off: zero padding draws a frame
+_BLEED = (_EDGE,) * 4
+
+
+@dataclass(frozen=True)
+class StyleSettings:
+    """What of the content and of the style is kept.
+
+    Every term is divided by its own target and averaged over its layers, so that a weight
+    means the same for every method, layer set, image size and network.
+
+    Attributes:
+        method: ``pmci`` matches each filter's mean (the paper's sums), ``gatys`` Gram matrices,
+            ``moments`` means and standard deviations.
+        mix: one weight per style; they are divided by their sum.
+        init: start from the ``content`` or from ``noise``.
+        keep_colors: take the style's light and dark only, and keep the content's colours.
+        tv: weight of total variation, which keeps flat skies flat.
+    """
+
+    method: str = "pmci"
+    content_weight: float = 1.0
+    style_weight: float = 10.0
+    content_layer: str = "relu2_2"
+    style_layers: tuple[str, ...] = STYLE_LAYERS
+    mix: tuple[float, ...] = field(default=())
+    init: str = "content"
+    keep_colors: bool = False
+    tv: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            near = near_names(self.method, METHODS)
+            raise TextonError(f"unknown method '{self.method}'{near}: use {', '.join(METHODS)}")
+        if self.init not in ("content", "noise"):
+            raise TextonError(f"unknown start '{self.init}': use content or noise")
+        for name in ("content_weight", "style_weight"):
+            value = getattr(self, name)
+            if not 0 < value < float("inf"):
+                raise TextonError(f"{name.replace('_', ' ')} is {value}: use more than 0")
+        if not 0 <= self.tv < float("inf"):
+            raise TextonError(f"tv is {self.tv}: use 0 or more")
+        if not self.style_layers:
+            raise TextonError("no style layers: name at least one")
+        if any(not 0 < weight < float("inf") for weight in self.mix):
+            raise TextonError("a style's share is not above 0: leave that style out")
+
+    def shares(self, styles: int) -> list[float]:
+        """One share per style; they sum to 1."""
+        mix = self.mix or (1.0,) * styles
+        if len(mix) != styles:
+            raise TextonError(f"{len(mix)} shares for {styles} styles: give one for each")
+        return [weight / sum(mix) for weight in mix]
+
+
+def stylize(
+    content: Tensor,
+    styles: Sequence[Tensor | Fingerprint],
+    network: Network,
+    style_settings: StyleSettings | None = None,
+    *,
+    preset: str = "normal",
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    on_step: OnStep | None = None,
+) -> Result:
+    """A picture with the content of one image and the style of others.
+
+    Solved coarse to fine, each scale from the one before. The style images keep their own
+    aspect ratio and are scaled along with the picture.
+
+    Args:
+        content: (1, C, H, W) in [0, 1].
+        styles: images of any size, or fingerprints; at least one.
+        steps: exactly so many evaluations of the network at full size, without coarser scales.
+
+    Returns:
+        A `Result`; ``settings["terms"]`` holds every content and style term, of the content
+        image (``before``) and of the saved picture (``after``).
+
+    Raises:
+        TextonError: unknown layers or methods; weights out of range; an image too small for a
+            layer; a fingerprint of another network or without what the method needs; a style
+            that is the content itself.
+    """
+    wanted = style_settings or StyleSettings()
+    check_photo(content, network)
+    _check_styles(content, styles, network, wanted)
+    settings = _settings_for(preset, steps)
+    compute = compute_for(settings, device)
+    generator = generator_for(seed, content_hash(content), wanted.method, None)
+    started = time.perf_counter()
+    picture = None
+    wide = F.pad(content, _BLEED, mode="reflect")
+    for scale, count in _scales(content, preset, steps):
+        small = _scaled(wide, scale)
+        objective = _objective(small, styles, scale, network, wanted, compute)
+        canvas = PixelCanvas(_start(picture, small, wanted, generator).to(compute.device))
+        at_scale = replace(settings, steps=count)
+        solver = Solver(network, objective, canvas, at_scale, compute, [generator])
+        run(solver, on_step)
+        picture = canvas.images()
+    assert picture is not None
+    picture = picture[..., _EDGE:-_EDGE, _EDGE:-_EDGE]
+    seconds = time.perf_counter() - started
+    if wanted.keep_colors:
+        picture = with_colors_of(content.to(picture.device), picture)
+    saved = as_saved(picture)
+    targets = _objective(content, styles, 1.0, network, wanted, compute)
+    terms = {"before": measure(targets, content, network, compute)}
+    terms["after"] = measure(targets, saved, network, compute)
+    recorded = recorded_settings(
+        "stylize", network, content, preset, steps, seed, settings, compute
+    )
+    return Result(
+        image=saved[0].cpu(),
+        error=terms["after"]["total"],
+        achieved=None,
+        status="ok",
+        layer=wanted.content_layer,
+        channel=None,
+        steps=sum(count for _, count in _scales(content, preset, steps)),
+        starts=1,
+        seconds=seconds,
+        trace=tuple(float(step[0]) for step in solver.trace),
+        settings=recorded | {"style": asdict(wanted), "terms": terms},
+    )
+
+
+def with_colors_of(content: Tensor, picture: Tensor) -> Tensor:
+    """The picture's luma with the content's chroma (ITU-R BT.601); both (B, 3, H, W)."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=picture.device).reshape(1, 3, 1, 1)
+    light = (picture * weights).sum(1, keepdim=True)
+    chroma = content - (content * weights).sum(1, keepdim=True)
+    return (light + chroma).clamp(0, 1)
+
+
+class StyleObjective(WeightedSum):
+    """Content, style and smoothness, with what each term is called."""
+
+    def __init__(self, named: Sequence[tuple[str, str, float, Objective]]) -> None:
+        super().__init__([(weight, term) for _, _, weight, term in named])
+        self.named = list(named)
+
+
+def measure(
+    objective: StyleObjective, image: Tensor, network: Network, compute: Compute
+) -> dict[str, Any]:
+    """Every term of an image, unweighted, by kind and layer, in float32."""
+    terms: dict[str, Any] = {"content": {}, "style": {}, "total": 0.0}
+    with torch.no_grad():
+        image = image.to(compute.device)
+        codes = network.encode(image, objective.layers, compute.exact())
+        for kind, layer, weight, term in objective.named:
+            value = float(term(codes, image)[0])
+            terms["total"] += weight * value
+            if kind in terms:
+                terms[kind][layer] = value
+    return terms
+
+
+def _objective(
+    content: Tensor,
+    styles: Sequence[Tensor | Fingerprint],
+    scale: float,
+    network: Network,
+    wanted: StyleSettings,
+    compute: Compute,
+) -> StyleObjective:
+    exact = compute.exact()
+    statistic = STATISTICS[METHODS[wanted.method]]
+    with torch.no_grad():
+        code = network.encode(content, wanted.content_layer, exact)[wanted.content_layer]
+        targets = {layer: torch.zeros(()) for layer in wanted.style_layers}
+        for style, share in zip(styles, wanted.shares(len(styles)), strict=True):
+            if isinstance(style, Fingerprint):
+                found = style.statistic(METHODS[wanted.method], wanted.style_layers)
+            else:
+                codes = network.encode(_scaled(style, scale), wanted.style_layers, exact)
+                found = {layer: statistic(codes[layer]) for layer in wanted.style_layers}
+            for layer in wanted.style_layers:
+                value = found[layer].to(compute.device)
+                targets[layer] = targets[layer].to(compute.device) + share * value
+    match = CodeMatch(wanted.content_layer, code)
+    named: list[tuple[str, str, float, Objective]] = [
+        ("content", wanted.content_layer, wanted.content_weight, match)
+    ]
+    per_layer = wanted.style_weight / len(wanted.style_layers)
+    for layer in wanted.style_layers:
+        named.append(("style", layer, per_layer, StatisticMatch(layer, statistic, targets[layer])))
+    if wanted.tv:
+        named.append(("smoothness", "", wanted.tv, TotalVariation()))
+    return StyleObjective(named)
+
+
+def _check_styles(
+    content: Tensor,
+    styles: Sequence[Tensor | Fingerprint],
+    network: Network,
+    wanted: StyleSettings,
+) -> None:
+    for layer in (wanted.content_layer, *wanted.style_layers):
+        network.layer(layer)
+    if not styles:
+        raise TextonError("no style is given: name at least one image or .style file")
+    wanted.shares(len(styles))
+    for style in styles:
+        if isinstance(style, Fingerprint):
+            style.check(network, METHODS[wanted.method], wanted.style_layers)
+        elif style.shape == content.shape and torch.equal(style.cpu(), content.cpu()):
+            raise TextonError("the style is the content itself: there is nothing to carry over")
+
+
+def _settings_for(preset: str, steps: int | None) -> SolverSettings:
+    settings = solver_settings(preset, steps=steps)
+    return replace(
+        settings,
+        learning_rate=0.05,
+        final_rate=0.0,
+        betas=(0.9, 0.99),
+        opening=0,
+        tv=0.0,
+        early_stop=False,
+    )
+
+
+def _scales(content: Tensor, preset: str, steps: int | None) -> list[tuple[float, int]]:
+    """(scale, steps) from coarse to fine, a factor of √2 apart, none under 96 pixels a side."""
+    if steps is not None:
+        return [(1.0, steps)]
+    counts = _SCALES[preset]
+    side = min(content.shape[2:])
+    scales = [2 ** (-(len(counts) - 1 - i) / 2) for i in range(len(counts))]
+    return [
+        (scale, count)
+        for scale, count in zip(scales, counts, strict=True)
+        if scale == 1 or side * scale >= _SMALLEST
+    ]
+
+
+def _scaled(image: Tensor, scale: float) -> Tensor:
+    if scale == 1:
+        return image
+    size = [max(16, round(side * scale)) for side in image.shape[2:]]
+    return F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def _start(
+    picture: Tensor | None, content: Tensor, wanted: StyleSettings, generator: torch.Generator
+) -> Tensor:
+    if picture is not None:
+        size = content.shape[2:]
+        return F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
+    if wanted.init == "content":
+        return content
+    return noise([generator], content.shape[1:], 0.5, 0.25).clamp(0, 1)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from texton.device import Compute, choose_compute
 from texton.errors import TextonError, near_names
 from texton.planes import hides_something, shown_bands
-from texton.tracing import Collected, Layer, collect, trace_layers
+from texton.receptive import measure_fields
+from texton.tracing import Collected, Layer, Trace, collect, trace_layers
 
 INPUT = "<"  # "relu4_2<" is what enters relu4_2: its pre-activation
 
@@ -61,9 +62,19 @@ class Network:
         self._copies: dict[Compute, tuple[object, nn.Module]] = {}
         self._modified_later: set[str] = set()
 
-    @cached_property
+    @property
     def layers(self) -> dict[str, Layer]:
         """Every layer whose output is a code, in order of execution."""
+        return self._trace.layers
+
+    @cached_property
+    def measured_layers(self) -> dict[str, Layer]:
+        """The layers with every receptive field known: some seconds for a deep network."""
+        module = self._copy(choose_compute("cpu", torch.float32))
+        return measure_fields(module, self._prepare, self.channels, self._trace)
+
+    @cached_property
+    def _trace(self) -> Trace:
         module = self._copy(choose_compute("cpu", torch.float32))
         return trace_layers(module, self._prepare, self.channels)
 
@@ -79,6 +90,7 @@ class Network:
             TextonError: there is none; the message names the nearest.
         """
         if name not in self.layers:
+            self._check_gives_maps(name)
             raise TextonError(
                 f"{self.name} has no layer '{name}'{near_names(name, self.layers)}: "
                 "`texton layers` lists them"
@@ -124,9 +136,11 @@ class Network:
         module = self._copy(compute)
         try:
             return self._collect(module, self._prepare(image, compute), names)
-        except RuntimeError:
+        except (RuntimeError, AssertionError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
             self._check_size(image, names)
-            raise
+            raise self._failed(image, names, error) from error
 
     @cached_property
     def weights_hash(self) -> str:
@@ -148,7 +162,24 @@ class Network:
         if changed:  # by an in-place operation after the layer: take a copy from now on
             self._modified_later |= changed
             codes, _ = collect(module, prepared, wanted, self._modified_later)
+        if unreached := [name for name in names if name not in codes]:
+            raise TextonError(f"{self.name} does not reach {', '.join(unreached)} on this image")
         return codes
+
+    def _check_gives_maps(self, name: str) -> None:
+        others = self._trace.others
+        if name in others:
+            inside = [layer for layer in self.layers if layer.startswith(f"{name}.")]
+            instead = f"its layers inside: {', '.join(inside[-3:])}" if inside else "a layer before"
+            raise TextonError(f"'{name}' gives {others[name]}, no feature maps: choose {instead}")
+
+    def _failed(self, image: Tensor, names: list[str], error: Exception) -> TextonError:
+        height, width = image.shape[2:]
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return TextonError(
+            f"{self.name} fails on {width}×{height} pixels before {', '.join(names)}, "
+            f"try another size: {reason[0][:200]}"
+        )
 
     def _prepare(self, image: Tensor, compute: Compute) -> Tensor:
         image = image.to(compute.device, torch.float32)
@@ -163,7 +194,11 @@ class Network:
         )
         made_from, module = self._copies.get(compute, (None, None))
         if module is None or made_from != version:
-            module = copy.deepcopy(self._module).eval().requires_grad_(False)
+            try:
+                module = copy.deepcopy(self._module).eval().requires_grad_(False)
+            except (RuntimeError, TypeError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise TextonError(f"{self.name} cannot be copied: {reason}") from error
             for part in module.modules():
                 if getattr(part, "inplace", False):
                     setattr(part, "inplace", False)  # noqa: B010 - not every module has it

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from texton.device import Compute, choose_compute
 from texton.errors import TextonError
 
 CALL = "#"  # "relu#2" is the second call of a module that runs more than once
 
-_RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.ELU, nn.LeakyReLU, nn.Mish)
+_RECTIFIERS = (
+    *(nn.ReLU, nn.Hardtanh, nn.GELU, nn.SiLU, nn.Hardswish, nn.ELU, nn.LeakyReLU, nn.Mish),
+    *(nn.PReLU, nn.SELU, nn.CELU, nn.Softplus, nn.Threshold, nn.Hardsigmoid, nn.Sigmoid),
+)
+_RECTIFIER_CALLS = frozenset(
+    {"relu", "relu_", "relu6", "hardtanh", "hardtanh_", "gelu", "silu", "silu_"}
+    | {"hardswish", "elu", "leaky_relu", "mish"}
+)
+_TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 _POOLS = (nn.AvgPool2d, nn.MaxPool2d)
 _ELEMENTWISE = (*_RECTIFIERS, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.Identity)
-_TRACE_SIDES = (64, 128, 224, 299)
+_TRANSPARENT = (*_POOLS, nn.Dropout, nn.Dropout2d, nn.Identity)
+_TRACE_SIDES = (64, 96, 128, 224, 299, 32, 28)
 
 
 @dataclass(frozen=True)
@@ -27,8 +37,9 @@ class Layer:
     """One layer of a network.
 
     ``stride`` is how many image pixels lie between neighbours of the code, ``receptive_field``
-    the side in pixels of the square that one activation sees (None where the way to it is not
-    a plain chain of modules), ``source`` the layer that it reads.
+    the side in pixels of the square that one activation sees. It is None where the way to the
+    layer is not a plain chain of modules, until it is ``measured``; None and measured means
+    the whole image. ``source`` is the layer that it reads.
     """
 
     name: str
@@ -39,6 +50,16 @@ class Layer:
     source: str
     rectifies: bool
     passes_through: bool
+    measured: bool = False
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The layers in order of execution, and what the calls gave that are none."""
+
+    layers: dict[str, Layer]
+    others: dict[str, str]
+    side: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +97,7 @@ def collect(
     def take(item: Collected, value: Any) -> None:
         if not isinstance(value, Tensor):
             raise TextonError(
-                f"layer '{item.key}' gives a {type(value).__name__}, not a tensor: "
+                f"layer '{item.key}' gives {_described(value)}, not a tensor: "
                 "choose a layer inside or before it"
             )
         found[item.key] = value.clone() if item.key in copied else value
@@ -107,6 +128,33 @@ def collect(
     return found, changed
 
 
+def observe(
+    module: nn.Module,
+    prepared: Tensor,
+    wanted: Sequence[Collected],
+    take: Callable[[str, Tensor], None],
+) -> None:
+    """Run a whole module and show the outputs wanted as they come, without keeping them."""
+    calls: Counter[str] = Counter()
+    keys = {(item.module, item.call): item.key for item in wanted}
+
+    def before(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
+            calls[name] += 1
+
+        return hook
+
+    def after(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            if isinstance(output, Tensor) and (name, calls[name]) in keys:
+                take(keys[name, calls[name]], output)
+
+        return hook
+
+    with _hooked(module, {item.module for item in wanted}, before, after):
+        module(prepared)
+
+
 @contextmanager
 def _hooked(
     module: nn.Module,
@@ -128,44 +176,80 @@ def _hooked(
 
 def trace_layers(
     module: nn.Module, prepare: Callable[[Tensor, Compute], Tensor], channels: int
-) -> dict[str, Layer]:
+) -> Trace:
     """Every module call that gives a 4-D tensor, in order of execution.
 
     A network that ends in layers for one fixed size is traced as far as it goes.
     """
     compute = choose_compute("cpu", torch.float32)
-    best: dict[str, Layer] = {}
+    best = Trace({}, {}, 0)
     failure: Exception | None = None
     for side in _TRACE_SIDES:
         tracer = _Tracer()
         names = {name for name, _ in module.named_modules() if name}
-        image = torch.full((1, channels, side, side), 0.5)
+        prepared = prepare(torch.full((1, channels, side, side), 0.5), compute)
         try:
-            with torch.no_grad(), _hooked(module, names, tracer.before, tracer.after):
-                tracer.start(prepared := prepare(image, compute))
+            with torch.no_grad(), _hooked(module, names, tracer.before, tracer.after), tracer:
+                tracer.start(prepared)
                 module(prepared)
-        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-            failure = error
-        else:
-            return tracer.layers
-        best = max(best, tracer.layers, key=len)
-    if not best:
-        raise TextonError(f"the network cannot be run on an image: {failure}")
+        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+            failure = failure or error
+        if len(tracer.layers) > len(best.layers):
+            best = Trace(tracer.layers, tracer.others, side)
+        if tracer.finished:
+            break
+    if not best.layers:
+        reason = str(failure or "no module gives a 4-D tensor").strip().splitlines()[0]
+        raise TextonError(f"the network cannot be run on an image: {reason}")
     return best
 
 
-class _Tracer:
+class _Tracer(TorchFunctionMode):
+    """Notes what every module call reads and gives; sees rectifiers written as functions too."""
+
     def __init__(self) -> None:
+        super().__init__()
         self.layers: dict[str, Layer] = {}
+        self.others: dict[str, str] = {}
+        self.finished = False
         self._calls: Counter[str] = Counter()
         self._open: list[str] = []
         self._side = 0
         # Tensors are kept alive, so that an id means one tensor during the trace.
         self._seen: dict[int, tuple[Tensor, str, tuple[int, int] | None]] = {}
+        self._last: dict[int, Tensor] = {}
+        self._strides: dict[int, int] = {}  # by extent: that of a sum or concatenation too
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        self.finished = kind is None
+        super().__exit__(kind, *rest)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        output = function(*args, **(kwargs or {}))
+        if not isinstance(output, Tensor) or not args:
+            return output
+        name = getattr(function, "__name__", "")
+        if name in _RECTIFIER_CALLS and id(args[0]) in self._seen:
+            _, source, geometry = self._seen[id(args[0])]
+            self._seen.setdefault(id(output), (output, source, geometry))
+        if self._puts_channels_last(name, args):
+            self._last[id(output)] = output
+        return output
+
+    def _puts_channels_last(self, name: str, args: tuple[Any, ...]) -> bool:
+        """Whether a call gives (B, H, W, C): it turns images so, or reads what is so already."""
+        if name == "permute":
+            order = args[1] if isinstance(args[1], (tuple, list)) else args[1:]
+            if tuple(order) in (_TO_LAST, _TO_FIRST):
+                return tuple(order) == _TO_LAST
+        return any(id(arg) in self._last for arg in args if isinstance(arg, Tensor))
 
     def start(self, prepared: Tensor) -> None:
         self._side = prepared.shape[-1]
         self._seen[id(prepared)] = (prepared, "", (1, 1))
+        self._strides = {self._side: 1}
 
     def before(self, name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
@@ -179,25 +263,50 @@ class _Tracer:
         def hook(part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             name = self._open.pop()
             if not isinstance(output, Tensor) or output.ndim != 4 or 0 in output.shape:
+                self.others[name] = _described(output)
+                return
+            if id(output) in self._last:
+                self.others[name] = f"{_described(output)} with the channels last"
                 return
             entering = args[0] if args and isinstance(args[0], Tensor) else output
             _, source, geometry = self._seen.get(id(entering), (entering, "", None))
-            _, _, known = self._seen.get(id(output), (output, "", None))
+            # A block gives its last layer's output, or that rectified by a function: its
+            # pre-activation is the layer's.
+            _, inner, known = self._seen.get(id(output), (output, "", None))
             geometry = known or _geometry(part, geometry)
-            stride = geometry[1] if geometry else max(1, round(self._side / output.shape[-1]))
+            stride = geometry[1] if geometry else self._stride(part, entering, output)
+            self._strides[output.shape[-1]] = stride
+            rectifies = isinstance(part, _RECTIFIERS)
             self.layers[name] = Layer(
                 name,
                 _kind(part),
                 output.shape[1],
                 stride,
                 geometry[0] if geometry else None,
-                source,
-                isinstance(part, _RECTIFIERS),
-                isinstance(part, (*_POOLS, nn.Dropout, nn.Dropout2d, nn.Identity)),
+                source if rectifies or not inner else inner,
+                rectifies,
+                not rectifies and (bool(inner) or isinstance(part, _TRANSPARENT)),
             )
             self._seen[id(output)] = (output, name, geometry)
 
         return hook
+
+    def _stride(self, part: nn.Module, entering: Tensor, output: Tensor) -> int:
+        """A module's own, or that of what has the same extent, or by how much it shrinks."""
+        before, after = entering.shape[-1], output.shape[-1]
+        known = self._strides.get(before, max(1, self._side // before))
+        if isinstance(part, (nn.Conv2d, *_POOLS)):
+            return known * _step(part)
+        return self._strides.get(after, max(1, round(known * before / after)))
+
+
+def _described(output: Any) -> str:
+    if isinstance(output, Tensor):
+        return f"a tensor of {'×'.join(map(str, output.shape)) or 'no'} values"
+    kind = type(output).__name__
+    if isinstance(output, Mapping):
+        return f"a {kind} with the keys {', '.join(map(str, output))}"
+    return f"a {kind} of {len(output)}" if isinstance(output, (tuple, list)) else f"a {kind}"
 
 
 def _geometry(part: nn.Module, entering: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -208,13 +317,16 @@ def _geometry(part: nn.Module, entering: tuple[int, int] | None) -> tuple[int, i
     if isinstance(part, (nn.Conv2d, *_POOLS)):
         kernel = _largest(part.kernel_size)
         dilation = _largest(getattr(part, "dilation", 1))
-        step = _largest(part.stride if part.stride is not None else part.kernel_size)
-        return field + (kernel - 1) * dilation * stride, stride * step
+        return field + (kernel - 1) * dilation * stride, stride * _step(part)
     return entering if isinstance(part, _ELEMENTWISE) else None
 
 
+def _step(part: Any) -> int:
+    return _largest(part.stride if part.stride is not None else part.kernel_size)
+
+
 def _largest(value: Any) -> int:
-    return max(value) if isinstance(value, tuple) else int(value)
+    return max(value) if isinstance(value, (tuple, list)) else int(value)
 
 
 def _kind(part: nn.Module) -> str:

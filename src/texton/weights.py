@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from texton.errors import TextonError
 
@@ -48,6 +48,40 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     ):
         raise TextonError(f"the weights file '{path}' is no state dict: save state_dict() alone")
     return state
+
+
+def load_weights(module: nn.Module, path: str | Path, name: str) -> None:
+    """Put a file's weights into a module.
+
+    Raises:
+        TextonError: see `read_weights`; or they do not fit: what is missing, unexpected, of
+            the wrong shape.
+    """
+    state = read_weights(path)
+    if state and all(key.startswith("module.") for key in state):  # saved from DataParallel
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    if problem := misfit(module, state):
+        raise TextonError(f"'{path}' does not fit {name}: {problem}")
+    module.load_state_dict(state, strict=False)
+
+
+def misfit(module: nn.Module, state: dict[str, Tensor]) -> str:
+    """How a state dict differs from what a module wants, in one line; empty if it fits.
+
+    Batch norm's call counters may be missing: old files lack them, and nothing reads them.
+    """
+    wanted = module.state_dict()
+    missing = [
+        key for key in wanted if key not in state and not key.endswith("num_batches_tracked")
+    ]
+    unexpected = [key for key in state if key not in wanted]
+    shapes = [
+        f"{key} is {_shape(state[key])} instead of {_shape(wanted[key])}"
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    named = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes}
+    return "; ".join(f"{len(keys)} {what} ({_some(keys)})" for what, keys in named.items() if keys)
 
 
 def paper_vgg19() -> dict[str, Tensor]:
@@ -118,6 +152,14 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
         layer, _, part = key.rpartition(".")
         renamed[f"{names[layer]}.{part}" if layer in names else key] = value
     return renamed
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a number"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _line(error: Exception) -> str:

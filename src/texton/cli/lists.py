@@ -14,7 +14,8 @@ from texton.cli import common as c
 from texton.errors import TextonError
 from texton.images import read_settings
 from texton.network import Network
-from texton.zoo import NETWORKS
+from texton.tracing import Layer
+from texton.zoo import FORMS, NETWORKS
 
 _COLUMNS = ("layer", "kind", "filters", "stride", "receptive field")
 
@@ -28,28 +29,31 @@ def layers_command(
     """List a network's layers: name, kind, filters, stride and receptive field in pixels."""
     net = c.open_network(network, weights, pooling)
     c.tell_assumed(net)
+    layers = net.measured_layers.values()
     if as_json:
-        print(json.dumps({"network": net.name, "layers": [asdict(x) for x in net.layers.values()]}))
+        print(json.dumps({"network": net.name, "layers": [asdict(x) for x in layers]}))
         return
     rows = [_COLUMNS] + [
-        (x.name, x.kind, str(x.channels), str(x.stride), str(x.receptive_field or "-"))
-        for x in net.layers.values()
+        (x.name, x.kind, str(x.channels), str(x.stride), _field(x)) for x in layers
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     for row in rows:
         left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
         right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
         print("  ".join(left + right))
+    if any(x.measured for x in layers):
+        print("~ measured, the others are added up from kernels; all: the whole image")
     print(_footer(net))
 
 
 def networks_command(as_json: c.Json = False) -> None:
-    """List the networks that are built in."""
+    """List the networks that are built in, and the forms that name any other."""
     if as_json:
-        print(json.dumps({"networks": NETWORKS}))
+        print(json.dumps({"networks": NETWORKS, "forms": FORMS}))
         return
-    width = max(map(len, NETWORKS))
-    for name, text in NETWORKS.items():
+    listed = {**NETWORKS, **FORMS}
+    width = max(map(len, listed))
+    for name, text in listed.items():
         print(f"{name.ljust(width)}  {text}")
 
 
@@ -73,6 +77,11 @@ def info_command(
         print(f"  {unit['layer']}:{unit['channel']}  error {unit['error']:.3f}{share}")
     if command:
         print(command)
+
+
+def _field(layer: Layer) -> str:
+    side = "all" if layer.receptive_field is None else str(layer.receptive_field)
+    return f"~{side}" if layer.measured else side
 
 
 def _footer(net: Network) -> str:

@@ -62,6 +62,30 @@ def choose_compute(
     return Compute(chosen, dtype)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device had no room: MPS and CPUs say so in a plain RuntimeError."""
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in said or "can't allocate memory" in said)
+    )
+
+
+def halved(batch: int, device: torch.device) -> int:
+    """The batch to go on with after a device ran out of memory.
+
+    Raises:
+        TextonError: one image is too much already.
+    """
+    if batch == 1:
+        raise TextonError(
+            f"'{device}' has no memory left for one image: use a smaller --size or --device cpu"
+        )
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return batch // 2
+
+
 def _resolve(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texton.device import Compute, choose_compute
+from texton.device import Compute, choose_compute, is_out_of_memory
 from texton.errors import TextonError, near_names
 from texton.planes import hides_something, shown_bands
 from texton.receptive import measure_fields
@@ -137,7 +137,7 @@ class Network:
         try:
             return self._collect(module, self._prepare(image, compute), names)
         except (RuntimeError, AssertionError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if is_out_of_memory(error):
                 raise
             self._check_size(image, names)
             raise self._failed(image, names, error) from error

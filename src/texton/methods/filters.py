@@ -13,7 +13,7 @@ from torch import Tensor
 
 from texton.canvas import Bleed
 from texton.codes import check_channel, total_map
-from texton.device import Compute
+from texton.device import Compute, halved, is_out_of_memory
 from texton.images import content_hash
 from texton.methods.seeds import generator_for
 from texton.methods.setup import (
@@ -85,10 +85,19 @@ def iter_filters(
     inversion.code = inversion.code[:, :0]  # its maps are added up: the rest is not needed
     photo = content_hash(image)
     recorded = recorded_settings("filter", network, image, preset, steps, seed, settings, compute)
-    for start in range(0, len(channels), compute.batch):
-        batch = list(channels[start : start + compute.batch])
+    side_by_side, rest = compute.batch, list(channels)
+    while rest:
+        batch = rest[:side_by_side]
         generators = [generator_for(seed, photo, layer, channel) for channel in batch]
-        for result in inversion.solve(batch, generators, on_step):
+        try:
+            solved = list(inversion.solve(batch, generators, on_step))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            side_by_side = halved(len(batch), compute.device)
+            continue
+        rest = rest[len(batch) :]
+        for result in solved:
             yield replace(result, settings=recorded)
 
 

@@ -25,6 +25,7 @@ class SolverSettings:
         tv: weight of total variation in feature map inversions. At 0.1 it takes away the
             checkerboard that shallow filters are blind to and leaves the error as it is.
         jitter: shift the image by up to so many pixels in every step but the last fifth.
+        weight_decay: of ``sgd2016`` alone.
         rule: ``adam``, or ``sgd2016``: the paper's, on unbounded images, denoised at the end.
     """
 
@@ -37,6 +38,7 @@ class SolverSettings:
     early_stop: bool = True
     tv: float = 0.1
     jitter: int = 0
+    weight_decay: float = 5e-4
     rule: Literal["adam", "sgd2016"] = "adam"
 
 

@@ -66,13 +66,13 @@ class Sgd2016:
     decay 5e-4; an image has stopped changing at ‖ΔX‖/‖X‖ < 0.005 (the authors' code of 2016).
     """
 
-    momentum, decay, clip, stop = 0.9, 5e-4, 10.0, 0.005
+    momentum, clip, stop = 0.9, 10.0, 0.005
 
     def __init__(
         self, network: Network, objective: Objective, canvas: Canvas, settings: SolverSettings
     ) -> None:
         self._values = canvas.values
-        self._rate = settings.learning_rate
+        self._rate, self._decay = settings.learning_rate, settings.weight_decay
         self._centre = network.mean_colour.to(self._values.device)
         energy = getattr(objective, "target_energy", None)
         if energy is None:
@@ -83,7 +83,7 @@ class Sgd2016:
 
     def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
         pixels = (self._values.detach() - self._centre) * 255
-        slope = (gradient * self._scale).clamp(-self.clip, self.clip) + self.decay * pixels
+        slope = (gradient * self._scale).clamp(-self.clip, self.clip) + self._decay * pixels
         self._velocity.mul_(self.momentum)
         self._velocity.sub_(slope, alpha=self._rate * 0.9 ** (self._step // 10))
         active = torch.tensor([float(rate > 0) for rate in rates], device=pixels.device)

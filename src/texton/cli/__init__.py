@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from texton.cli import filters, inversion, lists
+from texton.cli import filters, inversion, lists, mixing, style
 from texton.errors import TextonError
 
 # Typer brings its own click since 0.2x; its exceptions are found by name in both.
@@ -26,6 +26,10 @@ app = typer.Typer(
 )
 app.command("filter")(filters.filter_command)
 app.command("invert")(inversion.invert_command)
+app.command("stylize")(style.stylize_command)
+app.command("mix")(mixing.mix_command)
+app.command("fingerprint")(style.fingerprint_command)
+app.command("compare")(style.compare_command)
 app.command("layers")(lists.layers_command)
 app.command("networks")(lists.networks_command)
 app.command("info")(lists.info_command)

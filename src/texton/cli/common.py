@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from texton.errors import TextonError
-from texton.images import MAX_PIXELS, MIN_SIDE, read_settings
+from texton.images import MAX_PIXELS, MIN_SIDE, read_settings, write_image
 from texton.network import Network
 from texton.planes import SUFFIX
 from texton.result import Result
@@ -108,6 +109,28 @@ def recorded_command(name: str, arguments: list[str], options: dict[str, Any]) -
 def tell(made: dict[str, Any], as_json: bool, path: Path) -> None:
     """What a command made, to stdout: one JSON object, or the path alone."""
     print(json.dumps(made, ensure_ascii=False) if as_json else path)
+
+
+def finish_one(
+    result: Result,
+    path: Path,
+    command: str,
+    image: Tensor,
+    seed: int,
+    as_json: bool,
+    more: dict[str, Any] | None = None,
+) -> None:
+    """Save the one picture that a command made, and tell."""
+    write_image(result.image, path, {"command": command, **result.settings, **result.figures()})
+    made = {
+        "image": str(path),
+        "network": result.settings["network"],
+        "size": [image.shape[3], image.shape[2]],
+        "seed": seed,
+        "units": [{**result.figures(), "image": str(path)}],
+        **(more or {}),
+    }
+    tell(made, as_json, path)
 
 
 def warn_dead(results: list[Result]) -> None:

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from texton.cli import common as c
-from texton.images import read_image, write_image
+from texton.errors import TextonError
+from texton.images import read_image
 from texton.methods.inversion import Priors, invert
+from texton.methods.modified import invert_random, invert_ranks
 
 Tv = Annotated[float, typer.Option("--tv", help="Weight of the total variation prior.")]
 Alpha = Annotated[float, typer.Option("--alpha-norm", help="Weight of the α-norm prior (α = 6).")]
 Jitter = Annotated[int, typer.Option(help="Random shifts by up to so many pixels.")]
 Fourier = Annotated[bool, typer.Option("--fourier", help="Optimise a spectrum, not pixels.")]
+_MODIFY = ("none", "random", "ranks")
+Change = Annotated[
+    str,
+    typer.Option(
+        "--modify",
+        help="Before inverting: none; random reallocates the energy (RMCI, a style per --seed); "
+        "ranks orders the maps as in --style.",
+    ),
+]
+StyleImage = Annotated[
+    Path | None, typer.Option("--style", help="The image of --modify ranks.", show_default=False)
+]
+SharesSeed = Annotated[
+    int | None,
+    typer.Option(help="The random shares' own seed; --seed by default.", show_default=False),
+]
+Spread = Annotated[float, typer.Option(help="0 even shares, 1 half-normal, more: few carry most.")]
 
 
 def invert_command(
@@ -26,6 +45,10 @@ def invert_command(
     preset: c.Preset = "normal",
     steps: c.Steps = None,
     seed: c.Seed = 0,
+    modify: Change = "none",
+    style: StyleImage = None,
+    shares_seed: SharesSeed = None,
+    spread: Spread = 1.0,
     tv: Tv = Priors.tv,
     alpha_norm: Alpha = 0.0,
     jitter: Jitter = 0,
@@ -38,52 +61,56 @@ def invert_command(
     force: c.Force = False,
     as_json: c.Json = False,
 ) -> None:
-    """Find an image whose code at a layer is the photograph's (code inversion)."""
+    """Find an image whose code at a layer is the photograph's, as it is or modified."""
     c.check_size(size)
     priors = Priors(tv, alpha_norm, jitter, fourier)
     net = c.open_network(network, weights, pooling, bands)
     image = read_image(photo, size, enlarge=enlarge, channels=net.channels)
     net.layer(layer)
-    path = c.check_output(out or Path(f"{photo.stem}-{layer}.png"), force, net.saves_planes)
+    kind = "" if modify == "none" else f"-{modify}{seed if modify == 'random' else ''}"
+    name = f"{photo.stem}-{layer}{kind}.png"
+    path = c.check_output(out or Path(name), force, net.saves_planes)
     c.tell_assumed(net)
+    if modify not in _MODIFY:
+        raise TextonError(f"unknown --modify '{modify}': use {', '.join(_MODIFY)}")
+    if (modify == "ranks") != (style is not None):
+        raise TextonError("--modify ranks and --style IMAGE go together")
+    options: dict[str, Any] = {"preset": preset, "steps": steps, "seed": seed, "device": device}
     with c.unit_progress(1) as progress:
         progress.begin(layer)
-        result = invert(
-            image,
-            net,
-            layer,
-            preset=preset,
-            steps=steps,
-            seed=seed,
-            device=device,
-            priors=priors,
-            on_step=progress.step,
-        )
+        options |= {"priors": priors, "on_step": progress.step}
+        if modify == "random":
+            shares = seed if shares_seed is None else shares_seed
+            result = invert_random(image, net, layer, shares_seed=shares, spread=spread, **options)
+        elif style is not None:
+            painting = read_image(style, size, channels=net.channels)
+            result = invert_ranks(image, painting, net, layer, **options)
+        else:
+            result = invert(image, net, layer, **options)
         progress.finish(result)
-    options = {
-        "--size": size,
-        "--enlarge": enlarge,
-        "--preset": preset,
-        "--steps": steps,
-        "--seed": seed,
-        "--tv": tv if tv != Priors.tv else None,
-        "--alpha-norm": alpha_norm or None,
-        "--jitter": jitter or None,
-        "--fourier": fourier,
-        "--network": network,
-        "--weights": weights,
-        "--pooling": pooling,
-        "--bands": bands,
-        "--device": device,
-        "-o": path,
-    }
-    command = c.recorded_command("invert", [str(photo), layer], options)
-    write_image(result.image, path, {"command": command, **result.settings, **result.figures()})
-    made = {
-        "image": str(path),
-        "network": net.name,
-        "size": [image.shape[3], image.shape[2]],
-        "seed": seed,
-        "units": [{**result.figures(), "image": str(path)}],
-    }
-    c.tell(made, as_json, path)
+    command = c.recorded_command(
+        "invert",
+        [str(photo), layer],
+        {
+            "--modify": modify if modify != "none" else None,
+            "--style": style,
+            "--shares-seed": shares_seed,
+            "--spread": spread if spread != 1 else None,
+            "--size": size,
+            "--enlarge": enlarge,
+            "--preset": preset,
+            "--steps": steps,
+            "--seed": seed,
+            "--tv": tv if tv != Priors.tv else None,
+            "--alpha-norm": alpha_norm or None,
+            "--jitter": jitter or None,
+            "--fourier": fourier,
+            "--network": network,
+            "--weights": weights,
+            "--pooling": pooling,
+            "--bands": bands,
+            "--device": device,
+            "-o": path,
+        },
+    )
+    c.finish_one(result, path, command, image, seed, as_json)

@@ -19,7 +19,7 @@ from texton.images import write_bytes
 from texton.methods.setup import check_photo
 from texton.network import Network
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STYLE_LAYERS: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
     "means": means,
     "moments": moments,

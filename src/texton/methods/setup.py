@@ -34,8 +34,8 @@ def make_canvas(
     channels, height, width = photo.shape[1:]
     size = (channels, height, width)
     if settings.rule == "sgd2016":
-        drawn = [torch.rand(size, generator=generator) * 0.2 - 0.1 for generator in generators]
-        start = torch.stack(drawn) / 255 + network.mean_colour
+        drawn = [paper_start(size, generator, network.mean_colour) for generator in generators]
+        start = torch.cat(drawn)
         return PixelCanvas(start.to(compute.device), bounded=False)
     if fourier:
         return FourierCanvas(generators, size, compute.device, bleed=bleed)
@@ -90,3 +90,10 @@ def recorded_settings(
         **compute.describe(),
         "solver": asdict(settings),
     }
+
+
+def paper_start(
+    size: tuple[int, int, int], generator: torch.Generator, mean_colour: Tensor
+) -> Tensor:
+    """The 2016 start, (1, C, H, W): U(−0.1, 0.1) of 255 around the mean colour."""
+    return (torch.rand(size, generator=generator) * 0.2 - 0.1)[None] / 255 + mean_colour

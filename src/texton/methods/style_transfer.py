@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -13,73 +13,34 @@ from torch import Tensor
 
 from texton.canvas import PixelCanvas, noise
 from texton.device import Compute
-from texton.errors import TextonError, near_names
+from texton.errors import TextonError
 from texton.images import as_saved, content_hash
-from texton.methods.fingerprint import STATISTICS, STYLE_LAYERS, Fingerprint
+from texton.methods.denoise import denoised
+from texton.methods.fingerprint import STATISTICS, Fingerprint
+from texton.methods.paper_style import (
+    WEIGHT_DECAY,
+    paper_terms,
+)
 from texton.methods.seeds import generator_for
-from texton.methods.setup import OnStep, check_photo, compute_for, recorded_settings, run
+from texton.methods.setup import (
+    OnStep,
+    check_photo,
+    compute_for,
+    paper_start,
+    recorded_settings,
+    run,
+)
+from texton.methods.style_settings import METHODS, StyleSettings
 from texton.network import Network
 from texton.objective import CodeMatch, Objective, StatisticMatch, TotalVariation, WeightedSum
-from texton.presets import SolverSettings, solver_settings
+from texton.presets import PRESETS, SolverSettings, solver_settings
 from texton.result import Result
 from texton.solver import Solver
 
-METHODS = {"pmci": "means", "gatys": "gram", "moments": "moments"}
 _SCALES = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
 _SMALLEST = 96
 _EDGE = 4  # solved and cut off: zero padding draws a frame
 _BLEED = (_EDGE,) * 4
-
-
-@dataclass(frozen=True)
-class StyleSettings:
-    """What of the content and of the style is kept.
-
-    Every term is divided by its own target and averaged over its layers, so that a weight
-    means the same for every method, layer set, image size and network.
-
-    Attributes:
-        method: ``pmci`` matches each filter's mean (the paper's sums), ``gatys`` Gram matrices,
-            ``moments`` means and standard deviations.
-        mix: one weight per style; they are divided by their sum.
-        init: start from the ``content`` or from ``noise``.
-        keep_colors: take the style's light and dark only, and keep the content's colours.
-        tv: weight of total variation, which keeps flat skies flat.
-    """
-
-    method: str = "pmci"
-    content_weight: float = 1.0
-    style_weight: float = 10.0
-    content_layer: str = "relu2_2"
-    style_layers: tuple[str, ...] = STYLE_LAYERS
-    mix: tuple[float, ...] = field(default=())
-    init: str = "content"
-    keep_colors: bool = False
-    tv: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            near = near_names(self.method, METHODS)
-            raise TextonError(f"unknown method '{self.method}'{near}: use {', '.join(METHODS)}")
-        if self.init not in ("content", "noise"):
-            raise TextonError(f"unknown start '{self.init}': use content or noise")
-        for name in ("content_weight", "style_weight"):
-            value = getattr(self, name)
-            if not 0 < value < float("inf"):
-                raise TextonError(f"{name.replace('_', ' ')} is {value}: use more than 0")
-        if not 0 <= self.tv < float("inf"):
-            raise TextonError(f"tv is {self.tv}: use 0 or more")
-        if not self.style_layers:
-            raise TextonError("no style layers: name at least one")
-        if any(not 0 < weight < float("inf") for weight in self.mix):
-            raise TextonError("a style's share is not above 0: leave that style out")
-
-    def shares(self, styles: int) -> list[float]:
-        """One share per style; they sum to 1."""
-        mix = self.mix or (1.0,) * styles
-        if len(mix) != styles:
-            raise TextonError(f"{len(mix)} shares for {styles} styles: give one for each")
-        return [weight / sum(mix) for weight in mix]
 
 
 def stylize(
@@ -113,30 +74,33 @@ def stylize(
             layer; a fingerprint of another network or without what the method needs; a style
             that is the content itself.
     """
-    wanted = style_settings or StyleSettings()
+    wanted = (style_settings or StyleSettings()).for_preset(preset)
+    paper = preset == "paper"
     check_photo(content, network)
     _check_styles(content, styles, network, wanted)
     settings = _settings_for(preset, steps)
     compute = compute_for(settings, device)
     generator = generator_for(seed, content_hash(content), wanted.method, None)
     started = time.perf_counter()
-    picture = None
-    wide = F.pad(content, _BLEED, mode="reflect")
+    picture, taken = None, 0
+    wide = content if paper else F.pad(content, _BLEED, mode="reflect")
     for scale, count in _scales(content, preset, steps):
         small = _scaled(wide, scale)
-        objective = _objective(small, styles, scale, network, wanted, compute)
-        canvas = PixelCanvas(_start(picture, small, wanted, generator).to(compute.device))
+        objective = _objective(small, styles, scale, network, wanted, compute, paper)
+        start = _start(picture, small, wanted, generator, network if paper else None)
+        canvas = PixelCanvas(start.to(compute.device), bounded=not paper)
         at_scale = replace(settings, steps=count)
         solver = Solver(network, objective, canvas, at_scale, compute, [generator])
         run(solver, on_step)
         picture = canvas.images()
+        taken += solver.steps[0]
     assert picture is not None
-    picture = picture[..., _EDGE:-_EDGE, _EDGE:-_EDGE]
+    picture = denoised(picture) if paper else picture[..., _EDGE:-_EDGE, _EDGE:-_EDGE]
     seconds = time.perf_counter() - started
     if wanted.keep_colors:
         picture = with_colors_of(content.to(picture.device), picture)
     saved = as_saved(picture)
-    targets = _objective(content, styles, 1.0, network, wanted, compute)
+    targets = _objective(content, styles, 1.0, network, wanted, compute, paper)
     terms = {"before": measure(targets, content, network, compute)}
     terms["after"] = measure(targets, saved, network, compute)
     recorded = recorded_settings(
@@ -149,7 +113,7 @@ def stylize(
         status="ok",
         layer=wanted.content_layer,
         channel=None,
-        steps=sum(count for _, count in _scales(content, preset, steps)),
+        steps=taken,
         starts=1,
         seconds=seconds,
         trace=tuple(float(step[0]) for step in solver.trace),
@@ -171,6 +135,7 @@ class StyleObjective(WeightedSum):
     def __init__(self, named: Sequence[tuple[str, str, float, Objective]]) -> None:
         super().__init__([(weight, term) for _, _, weight, term in named])
         self.named = list(named)
+        self.target_energy: Tensor | None = None
 
 
 def measure(
@@ -196,6 +161,7 @@ def _objective(
     network: Network,
     wanted: StyleSettings,
     compute: Compute,
+    paper: bool,
 ) -> StyleObjective:
     exact = compute.exact()
     statistic = STATISTICS[METHODS[wanted.method]]
@@ -211,6 +177,13 @@ def _objective(
             for layer in wanted.style_layers:
                 value = found[layer].to(compute.device)
                 targets[layer] = targets[layer].to(compute.device) + share * value
+    assert wanted.content_weight is not None and wanted.style_weight is not None
+    if paper:
+        weights = {"content": wanted.content_weight, "style": wanted.style_weight}
+        terms = paper_terms(wanted.method, wanted.content_layer, code, targets)
+        objective = StyleObjective([(k, layer, weights[k], term) for k, layer, term in terms])
+        objective.target_energy = torch.full((1,), 2.0, device=compute.device)  # its loss as it is
+        return objective
     match = CodeMatch(wanted.content_layer, code)
     named: list[tuple[str, str, float, Objective]] = [
         ("content", wanted.content_layer, wanted.content_weight, match)
@@ -243,6 +216,8 @@ def _check_styles(
 
 def _settings_for(preset: str, steps: int | None) -> SolverSettings:
     settings = solver_settings(preset, steps=steps)
+    if preset == "paper":
+        return replace(settings, weight_decay=WEIGHT_DECAY)
     return replace(
         settings,
         learning_rate=0.05,
@@ -256,8 +231,8 @@ def _settings_for(preset: str, steps: int | None) -> SolverSettings:
 
 def _scales(content: Tensor, preset: str, steps: int | None) -> list[tuple[float, int]]:
     """(scale, steps) from coarse to fine, a factor of √2 apart, none under 96 pixels a side."""
-    if steps is not None:
-        return [(1.0, steps)]
+    if steps is not None or preset == "paper":
+        return [(1.0, steps or PRESETS[preset].steps)]
     counts = _SCALES[preset]
     side = min(content.shape[2:])
     scales = [2 ** (-(len(counts) - 1 - i) / 2) for i in range(len(counts))]
@@ -276,11 +251,18 @@ def _scaled(image: Tensor, scale: float) -> Tensor:
 
 
 def _start(
-    picture: Tensor | None, content: Tensor, wanted: StyleSettings, generator: torch.Generator
+    picture: Tensor | None,
+    content: Tensor,
+    wanted: StyleSettings,
+    generator: torch.Generator,
+    paper: Network | None,
 ) -> Tensor:
     if picture is not None:
         size = content.shape[2:]
         return F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
     if wanted.init == "content":
         return content
+    if paper is not None:
+        channels, height, width = content.shape[1:]
+        return paper_start((channels, height, width), generator, paper.mean_colour)
     return noise([generator], content.shape[1:], 0.5, 0.25).clamp(0, 1)

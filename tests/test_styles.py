@@ -222,7 +222,7 @@ def test_mix_command(run: Run, net: Network, tmp_path: Path) -> None:
     assert run(*words, "--steps", 60).code == 0
     before = net.encode(texton.read_image(CAT, 48), "relu2_1")["relu2_1"].sum((0, 2, 3))
     after = net.encode(texton.read_image(tmp_path / "m.png"), "relu2_1")["relu2_1"].sum((0, 2, 3))
-    assert after[39] > 1.1 * before[39] and after[71] < 0.9 * before[71]
+    assert after[39] > 1.1 * before[39] and after[71] < before[71]
 
 
 def test_compare_command(run: Run, tmp_path: Path) -> None:

@@ -59,6 +59,11 @@ class Network:
         self._mean = _per_channel(mean, channels, "mean")
         self._std = _per_channel(std, channels, "std")
         self._range = float(input_range)
+        if not (bool((self._std > 0).all()) and self._range > 0):
+            zero = "input_range" if self._range <= 0 else "std"
+            raise TextonError(
+                f"{name}: {zero} is 0 or less, and divides: give what it trained with"
+            )
         self._copies: dict[Compute, tuple[object, nn.Module]] = {}
         self._modified_later: set[str] = set()
 

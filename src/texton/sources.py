@@ -272,7 +272,8 @@ def _told(what: str, path: Path) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if isinstance(error, TextonError):
             raise
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        stack = traceback.extract_tb(error.__traceback__)
+        frames = [frame for frame in stack if Path(frame.filename).name == path.name]
         line = f" (line {frames[-1].lineno})" if frames else ""
         raise TextonError(f"{what} fails{line}: {one_line(error)}") from None
 

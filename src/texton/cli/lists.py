@@ -28,8 +28,8 @@ def layers_command(
 ) -> None:
     """List a network's layers: name, kind, filters, stride and receptive field in pixels."""
     net = c.open_network(network, weights, pooling)
-    c.tell_assumed(net)
     layers = net.measured_layers.values()
+    c.tell_assumed(net)
     if as_json:
         print(json.dumps({"network": net.name, "layers": [asdict(x) for x in layers]}))
         return

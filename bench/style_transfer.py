@@ -87,9 +87,9 @@ def main() -> None:
         command += ["--content-weight", asked.content_weight, "--style-weight", asked.style_weight]
         seconds = {"texton": timed(command)}
         size = texton.read_image(style).shape[2:]
-        seconds["pastiche"] = timed(
-            [str(BIN / "pastiche"), "--content", str(content), "--styles", str(style), "--size", str(asked.size), "--style-size", str(max(size)), "--output", str(theirs)]
-        )
+        command = [str(BIN / "pastiche"), "--content", str(content), "--styles", str(style)]
+        command += ["--size", str(asked.size), "--style-size", str(max(size))]
+        seconds["pastiche"] = timed([*command, "--output", str(theirs)])
         images = (texton.read_image(content), texton.read_image(style))
         print(f"{'':10}  {'seconds':>8}  {'content':>9}  {'Gram':>9}")
         for name, path in (("texton", ours), ("pastiche", theirs)):

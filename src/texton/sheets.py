@@ -26,8 +26,11 @@ class Tile:
     bands: tuple[int, ...] | None = None
 
 
-def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]]) -> Image.Image:
-    """A sheet of rows ``(name, tiles)``; tiles of one size; long rows are wrapped at 16."""
+def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], title: str = "") -> Image.Image:
+    """A sheet of rows ``(name, tiles)``; tiles of one size; long rows are wrapped at 16.
+
+    ``title`` stands above them all.
+    """
     pictures = [
         (name, [(tile, to_pillow(tile.image, tile.bands)) for tile in tiles])
         for name, tiles in rows
@@ -44,10 +47,13 @@ def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]]) -> Image.Image:
         for start in range(0, len(tiles), columns)
     ]
     step_x, step_y = width + _GAP, height + caption
-    sheet = Image.new("RGB", (margin + columns * step_x, len(lines) * step_y + _GAP), _PAPER)
+    head = caption if title else 0
+    wide = max(margin + columns * step_x, round(font.getlength(title)) + 2 * _GAP)
+    sheet = Image.new("RGB", (wide, head + len(lines) * step_y + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, head / 2), title, _INK, font, "lm")
     for line, (name, tiles) in enumerate(lines):
-        top = line * step_y
+        top = head + line * step_y
         draw.text((_GAP, top + caption + height / 2), name, _INK, font, "lm")
         for column, (tile, picture) in enumerate(tiles):
             left = margin + column * step_x

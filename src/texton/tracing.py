@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,21 +14,16 @@ from torch.overrides import TorchFunctionMode
 
 from texton.device import Compute, choose_compute
 from texton.errors import TextonError
+from texton.modules import POOLS, RECTIFIERS, describe_output, geometry_after, kind_of, step_of
 
 CALL = "#"  # "relu#2" is the second call of a module that runs more than once
 
-_RECTIFIERS = (
-    *(nn.ReLU, nn.Hardtanh, nn.GELU, nn.SiLU, nn.Hardswish, nn.ELU, nn.LeakyReLU, nn.Mish),
-    *(nn.PReLU, nn.SELU, nn.CELU, nn.Softplus, nn.Threshold, nn.Hardsigmoid, nn.Sigmoid),
-)
 _RECTIFIER_CALLS = frozenset(
     {"relu", "relu_", "relu6", "hardtanh", "hardtanh_", "gelu", "silu", "silu_"}
     | {"hardswish", "elu", "leaky_relu", "mish"}
 )
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
-_POOLS = (nn.AvgPool2d, nn.MaxPool2d)
-_ELEMENTWISE = (*_RECTIFIERS, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.Identity)
-_TRANSPARENT = (*_POOLS, nn.Dropout, nn.Dropout2d, nn.Identity)
+_TRANSPARENT = (*POOLS, nn.Dropout, nn.Dropout2d, nn.Identity)
 _TRACE_SIDES = (64, 96, 128, 224, 299, 32, 28)
 
 
@@ -97,7 +92,7 @@ def collect(
     def take(item: Collected, value: Any) -> None:
         if not isinstance(value, Tensor):
             raise TextonError(
-                f"layer '{item.key}' gives {_described(value)}, not a tensor: "
+                f"layer '{item.key}' gives {describe_output(value)}, not a tensor: "
                 "choose a layer inside or before it"
             )
         found[item.key] = value.clone() if item.key in copied else value
@@ -263,23 +258,23 @@ class _Tracer(TorchFunctionMode):
         def hook(part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             name = self._open.pop()
             if not isinstance(output, Tensor) or output.ndim != 4 or 0 in output.shape:
-                self.others[name] = _described(output)
+                self.others[name] = describe_output(output)
                 return
             if id(output) in self._last:
-                self.others[name] = f"{_described(output)} with the channels last"
+                self.others[name] = f"{describe_output(output)} with the channels last"
                 return
             entering = args[0] if args and isinstance(args[0], Tensor) else output
             _, source, geometry = self._seen.get(id(entering), (entering, "", None))
             # A block gives its last layer's output, or that rectified by a function: its
             # pre-activation is the layer's.
             _, inner, known = self._seen.get(id(output), (output, "", None))
-            geometry = known or _geometry(part, geometry)
+            geometry = known or geometry_after(part, geometry)
             stride = geometry[1] if geometry else self._stride(part, entering, output)
             self._strides[output.shape[-1]] = stride
-            rectifies = isinstance(part, _RECTIFIERS)
+            rectifies = isinstance(part, RECTIFIERS)
             self.layers[name] = Layer(
                 name,
-                _kind(part),
+                kind_of(part),
                 output.shape[1],
                 stride,
                 geometry[0] if geometry else None,
@@ -295,43 +290,6 @@ class _Tracer(TorchFunctionMode):
         """A module's own, or that of what has the same extent, or by how much it shrinks."""
         before, after = entering.shape[-1], output.shape[-1]
         known = self._strides.get(before, max(1, self._side // before))
-        if isinstance(part, (nn.Conv2d, *_POOLS)):
-            return known * _step(part)
+        if isinstance(part, (nn.Conv2d, *POOLS)):
+            return known * step_of(part)
         return self._strides.get(after, max(1, round(known * before / after)))
-
-
-def _described(output: Any) -> str:
-    if isinstance(output, Tensor):
-        return f"a tensor of {'×'.join(map(str, output.shape)) or 'no'} values"
-    kind = type(output).__name__
-    if isinstance(output, Mapping):
-        return f"a {kind} with the keys {', '.join(map(str, output))}"
-    return f"a {kind} of {len(output)}" if isinstance(output, (tuple, list)) else f"a {kind}"
-
-
-def _geometry(part: nn.Module, entering: tuple[int, int] | None) -> tuple[int, int] | None:
-    """(receptive field, stride) after a module, from those before it; None if not known."""
-    if entering is None:
-        return None
-    field, stride = entering
-    if isinstance(part, (nn.Conv2d, *_POOLS)):
-        kernel = _largest(part.kernel_size)
-        dilation = _largest(getattr(part, "dilation", 1))
-        return field + (kernel - 1) * dilation * stride, stride * _step(part)
-    return entering if isinstance(part, _ELEMENTWISE) else None
-
-
-def _step(part: Any) -> int:
-    return _largest(part.stride if part.stride is not None else part.kernel_size)
-
-
-def _largest(value: Any) -> int:
-    return max(value) if isinstance(value, (tuple, list)) else int(value)
-
-
-def _kind(part: nn.Module) -> str:
-    if isinstance(part, nn.Conv2d):
-        return "conv"
-    if isinstance(part, _POOLS):
-        return "pool"
-    return type(part).__name__

@@ -163,7 +163,7 @@ def _sheet(done: list[Result], net: Network) -> Any:
         note = "dead" if result.status == "dead" else ""
         tile = Tile(result.image, str(result.channel), note, net.bands)
         rows.setdefault(result.layer, []).append(tile)
-    return make_sheet(list(rows.items()))
+    return make_sheet(list(rows.items()), net.name if "@random" in net.name else "")
 
 
 def _sheet_settings(done: list[Result], command: str) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_a_silent_filter_is_woken_and_a_dead_one_is_named() -> None:
     photo = torch.full((1, 3, 24, 24), 0.5)
     woken, dead = texton.invert_filters(photo, network, "relu", [1, 2])
     assert woken.status == "ok" and woken.achieved is not None and woken.achieved > 0.005
-    assert dead.status == "dead" and dead.starts == 3 and dead.achieved == 0.0
+    assert dead.status == "dead" and dead.starts >= 3 and dead.achieved == 0.0
 
 
 def test_the_paper_preset_is_the_algorithm_of_2016(net: Network, cat: torch.Tensor) -> None:

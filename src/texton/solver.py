@@ -112,7 +112,7 @@ class Solver:
             return errors
         with torch.no_grad():
             share = self._opening.share(codes)
-            self._remember(share >= FLOOR)
+            self._remember(share >= 0.6 * FLOOR)
         for b, until in enumerate(self._opens_until):
             if index == until and index:
                 self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude

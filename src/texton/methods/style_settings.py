@@ -38,7 +38,7 @@ class StyleSettings:
     mix: tuple[float, ...] = field(default=())
     init: str | None = None
     keep_colors: bool = False
-    tv: float = 1.0
+    tv: float = 5.0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

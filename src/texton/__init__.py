@@ -1,7 +1,5 @@
 """texton: what does every filter of a convolutional network extract?"""
 
-__version__ = "0.1.0"
-
 from texton.errors import TextonError
 from texton.images import read_image, read_settings, write_image
 from texton.methods.filters import invert_filter, invert_filters, iter_filters
@@ -18,6 +16,7 @@ from texton.methods.style_transfer import stylize
 from texton.network import Network
 from texton.result import Result
 from texton.tracing import Layer
+from texton.version import __version__
 from texton.zoo import load_network
 
 __all__ = [

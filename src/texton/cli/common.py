@@ -111,6 +111,11 @@ def tell(made: dict[str, Any], as_json: bool, path: Path) -> None:
     print(json.dumps(made, ensure_ascii=False) if as_json else path)
 
 
+def save_one(result: Result, path: Path, command: str) -> None:
+    """Save a picture with the command that makes it again inside."""
+    write_image(result.image, path, {"command": command, **result.settings, **result.figures()})
+
+
 def finish_one(
     result: Result,
     path: Path,
@@ -121,7 +126,7 @@ def finish_one(
     more: dict[str, Any] | None = None,
 ) -> None:
     """Save the one picture that a command made, and tell."""
-    write_image(result.image, path, {"command": command, **result.settings, **result.figures()})
+    save_one(result, path, command)
     made = {
         "image": str(path),
         "network": result.settings["network"],

@@ -86,7 +86,7 @@ def filter_command(
             if places:
                 unit = (result.layer, result.channel)
                 spec = f"{result.layer}:{result.channel}"
-                _save(result, places[unit], command([spec], places[unit]))
+                c.save_one(result, places[unit], command([spec], places[unit]))
             done.append(result)
     except KeyboardInterrupt:
         interrupted = True
@@ -97,7 +97,7 @@ def filter_command(
     if done:
         whole = command(filters, path)
         if count == 1:
-            _save(done[0], path, whole)
+            c.save_one(done[0], path, whole)
         else:
             write_image(_sheet(done, net), path, _sheet_settings(done, whole))
         c.tell(_summary(done, path, net, image, seed, places), as_json, path)
@@ -113,9 +113,10 @@ def _solve(
     how: tuple[str, int | None, int, str],
 ) -> Any:
     preset, steps, seed, device = how
+    names = iter([f"{group.layer}:{channel}" for group in chosen for channel in group.channels])
     with c.unit_progress(count) as progress:
+        progress.begin(next(names))
         for group in chosen:
-            progress.begin(group.layer)
             for result in iter_filters(
                 image,
                 net,
@@ -128,11 +129,8 @@ def _solve(
                 on_step=progress.step,
             ):
                 progress.finish(result)
+                progress.begin(next(names, "done"))
                 yield result
-
-
-def _save(result: Result, path: Path, command: str) -> None:
-    write_image(result.image, path, {"command": command, **result.settings, **result.figures()})
 
 
 def _places(

@@ -57,7 +57,8 @@ def mix_command(
             print(f"{layer}:{channel:<5} {share:6.2%}")
         return
     factors = _factors(energy)
-    path = c.check_output(out or Path(f"{photo.stem}-{layer}-mix.png"), force)
+    path = c.check_output(out or Path(f"{photo.stem}-{layer}-mix.png"), force, net.saves_planes)
+    c.tell_assumed(net)
     with c.unit_progress(1) as progress:
         progress.begin(layer)
         result = mix(

@@ -107,7 +107,10 @@ def stylize_command(
     photo = read_image(content, size, enlarge=enlarge, channels=net.channels)
     _refuse_itself(content, styles)
     names = "+".join(Path(style).stem.replace(":", "-") for style in styles)
-    path = c.check_output(out or Path(f"{content.stem}-{names}-{method}.png"), force)
+    path = c.check_output(
+        out or Path(f"{content.stem}-{names}-{method}.png"), force, net.saves_planes
+    )
+    c.tell_assumed(net)
     found = [_style(style, net, photo, style_size or size, device, seed) for style in styles]
     with c.unit_progress(1) as progress:
         progress.begin(method)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texton import __version__
 from texton.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas, PixelCanvas, noise
 from texton.device import Compute, choose_compute
 from texton.errors import TextonError
@@ -18,6 +17,7 @@ from texton.methods.denoise import denoised
 from texton.network import Network
 from texton.presets import SolverSettings
 from texton.solver import Solver, Step
+from texton.version import __version__
 
 OnStep = Callable[[Step], None]
 

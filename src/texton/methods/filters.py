@@ -114,7 +114,6 @@ class _FilterInversion:
     ) -> None:
         self._network, self._layer = network, layer
         self._settings, self._compute = settings, compute
-        self._size = image.shape
         with torch.no_grad():
             self.code = network.encode(image, layer, compute.exact())[layer]
             self._total = total_map(self.code)

@@ -19,12 +19,16 @@ CONTENT_WEIGHT, STYLE_WEIGHT = 10.0, 1.0
 WEIGHT_DECAY = 5e-3
 
 
-class Content2016(Objective):
-    """½ ‖φ(X) − target‖² / (M·N)."""
+class _Term2016(Objective):
+    """One layer's term, of the 2016 scale, against a fixed target."""
 
     def __init__(self, layer: str, target: Tensor) -> None:
         self.layers = (layer,)
         self._target = target
+
+
+class Content2016(_Term2016):
+    """½ ‖φ(X) − target‖² / (M·N)."""
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         difference = codes[self.layers[0]].float() - self._target
@@ -32,12 +36,8 @@ class Content2016(Objective):
         return 0.5 * difference.square().sum((1, 2, 3)) / positions
 
 
-class Sums2016(Objective):
+class Sums2016(_Term2016):
     """½ Σ_c (S_c − T_c)² / (C·M·N): PMCI's style term (section 2.3). ``target``: means (1, C)."""
-
-    def __init__(self, layer: str, target: Tensor) -> None:
-        self.layers = (layer,)
-        self._target = target
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         code = codes[self.layers[0]]
@@ -46,12 +46,8 @@ class Sums2016(Objective):
         return 0.5 * difference.square().sum(1) / (code.shape[1] * positions)
 
 
-class Gram2016(Objective):
+class Gram2016(_Term2016):
     """Σ (G − A)² / (4 C² (M·N)²), Gatys et al. eq. 4. ``target``: mean Gram (1, C, C)."""
-
-    def __init__(self, layer: str, target: Tensor) -> None:
-        self.layers = (layer,)
-        self._target = target
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         code = codes[self.layers[0]]
@@ -63,7 +59,7 @@ def paper_terms(
     method: str, content_layer: str, content: Tensor, targets: Mapping[str, Tensor]
 ) -> list[tuple[str, str, Objective]]:
     """The terms of 2016 for ``pmci`` or ``gatys``: (kind, layer, objective)."""
-    kinds: dict[str, type[Sums2016] | type[Gram2016]] = {"pmci": Sums2016, "gatys": Gram2016}
+    kinds: dict[str, type[_Term2016]] = {"pmci": Sums2016, "gatys": Gram2016}
     if method not in kinds:
         raise TextonError(f"the paper preset has pmci and gatys, not {method}: use another preset")
     terms: list[tuple[str, str, Objective]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -131,8 +132,8 @@ class Solver:
     def _remember(self, alive: Tensor) -> None:
         assert self._alive is not None
         self._was_alive |= alive
-        mask = alive.reshape(-1, *[1] * (self._alive.ndim - 1))
-        self._alive = torch.where(mask, self.canvas.values, self._alive)
+        for b in alive.nonzero().flatten().tolist():
+            self._alive[b] = self.canvas.values[b]
 
     def _start_again(self, b: int, index: int) -> None:
         opening = 2 * self.settings.opening
@@ -153,8 +154,7 @@ class Solver:
         if settles is not None:
             progress = max(0.7, 1 - (end - index) / (end - settles) * 0.3)
         final = self.settings.final_rate
-        cosine = float(torch.cos(torch.tensor(progress * torch.pi)))
-        return final + (1 - final) * 0.5 * (1 + cosine)
+        return final + (1 - final) * 0.5 * (1 + math.cos(progress * math.pi))
 
     def _note_ends(self, index: int, still: list[bool]) -> None:
         """Settle an image whose error no longer falls; end one that has stopped changing."""

@@ -44,6 +44,10 @@ StyleWeight = Annotated[
     float | None, typer.Option(help="10; with --preset paper 1.", show_default=False)
 ]
 Layers = Annotated[str, typer.Option("--style-layers", help="Comma-separated.")]
+LayerWeights = Annotated[
+    str | None,
+    typer.Option(help="A weight per style layer: 5,4,3,2,1; alike by default.", show_default=False),
+]
 Init = Annotated[
     str | None,
     typer.Option(help="content or noise (the paper preset's default).", show_default=False),
@@ -70,6 +74,7 @@ def stylize_command(
     style_weight: StyleWeight = None,
     content_layer: Annotated[str, typer.Option(help="Whose code is kept.")] = "relu2_2",
     style_layers: Layers = _FIVE,
+    layer_weights: LayerWeights = None,
     init: Init = None,
     style_mix: Mix = None,
     style_size: StyleSize = None,
@@ -98,7 +103,8 @@ def stylize_command(
         style_weight=style_weight,
         content_layer=content_layer,
         style_layers=tuple(name for name in style_layers.split(",") if name),
-        mix=_numbers(style_mix),
+        layer_weights=_numbers(layer_weights, "--layer-weights"),
+        mix=_numbers(style_mix, "--style-mix"),
         init=init,
         keep_colors=keep_colors,
         tv=tv,
@@ -245,10 +251,10 @@ def _refuse_itself(content: Path, styles: list[str]) -> None:
             raise TextonError("the style is the content itself: there is nothing to carry over")
 
 
-def _numbers(text: str | None) -> tuple[float, ...]:
+def _numbers(text: str | None, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise TextonError(
-            f"--style-mix is '{text}': give a share per style, like 0.7,0.3"
+            f"{option} is '{text}': give numbers with commas between, like 0.7,0.3"
         ) from None

@@ -23,6 +23,7 @@ class StyleSettings:
             the scale of 2016.
         method: ``pmci`` matches each filter's mean (the paper's sums), ``gatys`` Gram matrices,
             ``moments`` means and standard deviations.
+        layer_weights: one per style layer, divided by their sum; all alike by default.
         mix: one weight per style; they are divided by their sum.
         init: start from the ``content`` or from ``noise``; by default from the content, with
             the paper preset from noise.
@@ -35,6 +36,7 @@ class StyleSettings:
     style_weight: float | None = None
     content_layer: str = "relu2_2"
     style_layers: tuple[str, ...] = STYLE_LAYERS
+    layer_weights: tuple[float, ...] = field(default=())
     mix: tuple[float, ...] = field(default=())
     init: str | None = None
     keep_colors: bool = False
@@ -56,6 +58,8 @@ class StyleSettings:
             raise TextonError("no style layers: name at least one")
         if any(not 0 < weight < float("inf") for weight in self.mix):
             raise TextonError("a style's share is not above 0: leave that style out")
+        if any(not 0 < weight < float("inf") for weight in self.layer_weights):
+            raise TextonError("a layer's weight is not above 0: leave that layer out")
 
     def for_preset(self, preset: str) -> StyleSettings:
         """The same with what the preset decides filled in."""
@@ -71,7 +75,15 @@ class StyleSettings:
 
     def shares(self, styles: int) -> list[float]:
         """One share per style; they sum to 1."""
-        mix = self.mix or (1.0,) * styles
-        if len(mix) != styles:
-            raise TextonError(f"{len(mix)} shares for {styles} styles: give one for each")
-        return [weight / sum(mix) for weight in mix]
+        return _shares(self.mix, styles, "shares for {} styles")
+
+    def layer_shares(self) -> list[float]:
+        """One share per style layer; they sum to 1."""
+        return _shares(self.layer_weights, len(self.style_layers), "weights for {} style layers")
+
+
+def _shares(weights: tuple[float, ...], count: int, what: str) -> list[float]:
+    weights = weights or (1.0,) * count
+    if len(weights) != count:
+        raise TextonError(f"{len(weights)} {what.format(count)}: give one for each")
+    return [weight / sum(weights) for weight in weights]

@@ -179,18 +179,23 @@ def _objective(
                 targets[layer] = targets[layer].to(compute.device) + share * value
     assert wanted.content_weight is not None and wanted.style_weight is not None
     if paper:
-        weights = {"content": wanted.content_weight, "style": wanted.style_weight}
-        terms = paper_terms(wanted.method, wanted.content_layer, code, targets)
-        objective = StyleObjective([(k, layer, weights[k], term) for k, layer, term in terms])
+        (content_term, *style_terms) = paper_terms(
+            wanted.method, wanted.content_layer, code, targets
+        )
+        weighted = [(*content_term[:2], wanted.content_weight, content_term[2])]
+        for (kind, layer, term), share in zip(style_terms, wanted.layer_shares(), strict=True):
+            # 2016 summed its layers: a share of one layer in five counts once
+            weighted.append((kind, layer, wanted.style_weight * share * len(style_terms), term))
+        objective = StyleObjective(weighted)
         objective.target_energy = torch.full((1,), 2.0, device=compute.device)  # its loss as it is
         return objective
     match = CodeMatch(wanted.content_layer, code)
     named: list[tuple[str, str, float, Objective]] = [
         ("content", wanted.content_layer, wanted.content_weight, match)
     ]
-    per_layer = wanted.style_weight / len(wanted.style_layers)
-    for layer in wanted.style_layers:
-        named.append(("style", layer, per_layer, StatisticMatch(layer, statistic, targets[layer])))
+    for layer, share in zip(wanted.style_layers, wanted.layer_shares(), strict=True):
+        term = StatisticMatch(layer, statistic, targets[layer])
+        named.append(("style", layer, wanted.style_weight * share, term))
     if wanted.tv:
         named.append(("smoothness", "", wanted.tv, TotalVariation()))
     return StyleObjective(named)
@@ -207,6 +212,7 @@ def _check_styles(
     if not styles:
         raise TextonError("no style is given: name at least one image or .style file")
     wanted.shares(len(styles))
+    wanted.layer_shares()
     for style in styles:
         if isinstance(style, Fingerprint):
             style.check(network, METHODS[wanted.method], wanted.style_layers)

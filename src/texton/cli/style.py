@@ -62,6 +62,9 @@ StyleSize = Annotated[
 ]
 KeepColors = Annotated[bool, typer.Option("--keep-colors", help="Keep the content's colours.")]
 Smooth = Annotated[float, typer.Option("--tv", help="Total variation: keeps flat skies flat.")]
+Bleed = Annotated[
+    int, typer.Option(help="Pixels solved around the picture and cut off: no frame by padding.")
+]
 Statistic = Annotated[str, typer.Option(help="means, moments or gram.")]
 
 
@@ -80,6 +83,7 @@ def stylize_command(
     style_size: StyleSize = None,
     keep_colors: KeepColors = False,
     tv: Smooth = StyleSettings.tv,
+    bleed: Bleed = StyleSettings.bleed,
     size: c.Size = 512,
     enlarge: c.Enlarge = False,
     preset: c.Preset = "normal",
@@ -108,6 +112,7 @@ def stylize_command(
         init=init,
         keep_colors=keep_colors,
         tv=tv,
+        bleed=bleed,
     )
     net = c.open_network(network, weights, pooling)
     photo = read_image(content, size, enlarge=enlarge, channels=net.channels)

@@ -29,6 +29,8 @@ class StyleSettings:
             the paper preset from noise.
         keep_colors: take the style's light and dark only, and keep the content's colours.
         tv: weight of total variation, which keeps flat skies flat.
+        bleed: pixels solved around the picture and cut off, where zero padding would draw a
+            frame; without them the picture itself matches its targets most exactly.
     """
 
     method: str = "pmci"
@@ -41,6 +43,7 @@ class StyleSettings:
     init: str | None = None
     keep_colors: bool = False
     tv: float = 5.0
+    bleed: int = 4
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -54,6 +57,8 @@ class StyleSettings:
                 raise TextonError(f"{name.replace('_', ' ')} is {value}: use more than 0")
         if not 0 <= self.tv < float("inf"):
             raise TextonError(f"tv is {self.tv}: use 0 or more")
+        if not 0 <= self.bleed <= 15:
+            raise TextonError(f"bleed is {self.bleed}: use 0 to 15 pixels")
         if not self.style_layers:
             raise TextonError("no style layers: name at least one")
         if any(not 0 < weight < float("inf") for weight in self.mix):

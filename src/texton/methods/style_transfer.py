@@ -39,8 +39,6 @@ from texton.solver import Solver
 
 _SCALES = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
 _SMALLEST = 96
-_EDGE = 4  # solved and cut off: zero padding draws a frame
-_BLEED = (_EDGE,) * 4
 
 
 def stylize(
@@ -83,7 +81,8 @@ def stylize(
     generator = generator_for(seed, content_hash(content), wanted.method, None)
     started = time.perf_counter()
     picture, taken = None, 0
-    wide = content if paper else F.pad(content, _BLEED, mode="reflect")
+    edge = 0 if paper else wanted.bleed
+    wide = F.pad(content, (edge,) * 4, mode="reflect")
     for scale, count in _scales(content, preset, steps):
         small = _scaled(wide, scale)
         objective = _objective(small, styles, scale, network, wanted, compute, paper)
@@ -95,7 +94,10 @@ def stylize(
         picture = canvas.images()
         taken += solver.steps[0]
     assert picture is not None
-    picture = denoised(picture) if paper else picture[..., _EDGE:-_EDGE, _EDGE:-_EDGE]
+    height, width = content.shape[2:]
+    picture = picture[..., edge : edge + height, edge : edge + width]
+    if paper:
+        picture = denoised(picture)
     seconds = time.perf_counter() - started
     if wanted.keep_colors:
         picture = with_colors_of(content.to(picture.device), picture)
@@ -226,9 +228,8 @@ def _settings_for(preset: str, steps: int | None) -> SolverSettings:
         return replace(settings, weight_decay=WEIGHT_DECAY)
     return replace(
         settings,
+        rule="lbfgs",
         learning_rate=0.05,
-        final_rate=0.0,
-        betas=(0.9, 0.99),
         opening=0,
         tv=0.0,
         early_stop=False,

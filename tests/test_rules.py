@@ -1,0 +1,77 @@
+"""Update rules on problems whose answer is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import texton
+from texton import Network, StyleSettings
+from texton.canvas import PixelCanvas
+from texton.methods import style_transfer
+from texton.objective import TotalVariation
+from texton.presets import SolverSettings
+from texton.rules import Lbfgs
+
+
+def test_lbfgs_finds_the_bounded_minimum_of_an_ill_conditioned_quadratic(net: Network) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scale = torch.logspace(0, 4, 48).reshape(1, 3, 4, 4)
+    goal = torch.rand(1, 3, 4, 4, generator=generator) * 2 - 0.5  # a half lies out of bounds
+    canvas = PixelCanvas(torch.full((1, 3, 4, 4), 0.5))
+    rule = Lbfgs(net, TotalVariation(), canvas, SolverSettings(learning_rate=0.3))
+    for _ in range(150):
+        loss = (scale * (canvas() - goal).square()).sum()
+        rule.move(torch.autograd.grad(loss, canvas.values)[0], [1.0])
+        canvas.bound()
+    torch.testing.assert_close(canvas.images(), goal.clamp(0, 1), atol=1e-3, rtol=0)
+
+
+def test_lbfgs_keeps_the_images_of_a_batch_apart(net: Network) -> None:
+    start = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    found = []
+    for chosen in ([0, 1], [1]):
+        canvas = PixelCanvas(start[chosen])
+        rule = Lbfgs(net, TotalVariation(), canvas, SolverSettings(learning_rate=0.05))
+        for _ in range(5):
+            loss = (canvas().sin() * start[chosen]).sum() + canvas().pow(4).sum()
+            rule.move(torch.autograd.grad(loss, canvas.values)[0], [1.0] * len(chosen))
+            canvas.bound()
+        found.append(canvas.images()[-1])
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("method", ["gatys", "pmci"])
+def test_lbfgs_beats_adam_at_style_transfer(
+    net: Network,
+    cat: torch.Tensor,
+    coffee: torch.Tensor,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quasi_newton = texton.stylize(cat, [coffee], net, StyleSettings(method=method), steps=25)
+    real = style_transfer._settings_for
+    monkeypatch.setattr(
+        style_transfer,
+        "_settings_for",
+        lambda *args: replace(real(*args), rule="adam", betas=(0.9, 0.99), final_rate=0.0),
+    )
+    adam = texton.stylize(cat, [coffee], net, StyleSettings(method=method), steps=25)
+    assert quasi_newton.error < 0.97 * adam.error
+
+
+def test_layer_weights_turn_a_layer_up(
+    net: Network, cat: torch.Tensor, coffee: torch.Tensor
+) -> None:
+    layers = ("relu1_1", "relu3_1")
+
+    def left(weights: tuple[float, ...]) -> dict[str, float]:
+        wanted = StyleSettings(style_layers=layers, layer_weights=weights)
+        terms = texton.stylize(cat, [coffee], net, wanted, steps=12).settings["terms"]
+        found: dict[str, float] = terms["after"]["style"]
+        return found
+
+    shallow, deep = left((20, 1)), left((1, 20))
+    assert shallow["relu1_1"] < deep["relu1_1"] and shallow["relu3_1"] > deep["relu3_1"]

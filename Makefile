@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/texton filter examples/chelsea.jpg \
@@ -18,6 +18,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Smallest first: docs/performance.md has every table as soon as it is measured.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/time_to_error.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

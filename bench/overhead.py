@@ -1,0 +1,144 @@
+"""One solver step beside the network's bare arithmetic, and beside the Lucent kind of step.
+
+    python bench/overhead.py [--sides 128,224,512] [--rounds 15]
+
+*Bare* is the truncated network at the solver's dtype and memory format, forward and backward to
+the image, nothing else. The *Lucent kind* is what such tools do by default: the whole network in
+float32, a hook on every module, gradients for the weights as well as the image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Callable
+
+import report
+import torch
+from torch import Tensor, nn
+
+from texton import Network, load_network
+from texton.canvas import PixelCanvas
+from texton.codes import total_map
+from texton.device import choose_compute
+from texton.methods.seeds import generator_for
+from texton.objective import Activation, FeatureMapMatch, TotalVariation
+from texton.presets import SolverSettings
+from texton.solver import Opening, Solver
+
+LAYERS = ("relu1_2", "relu3_2", "relu5_2")
+
+
+def solver_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
+    """The solver as a feature map inversion runs it, past its opening."""
+    compute = choose_compute("cpu")
+    with torch.no_grad():
+        total = total_map(net.encode(photo, layer, compute.exact())[layer])
+    channel = 4
+    objective = FeatureMapMatch(layer, [channel], total)
+    lift = Activation(net.preactivation(layer), [channel], total)
+    settings = SolverSettings(steps=100_000, early_stop=False, opening=5)
+    canvas = PixelCanvas(photo)
+    generator = generator_for(0, "bench", layer, channel)
+    solver = Solver(
+        net,
+        objective + settings.tv * TotalVariation(),
+        canvas,
+        settings,
+        compute,
+        [generator],
+        Opening(lift, objective.achieved),
+    )
+    steps = iter(solver)
+    for _ in range(6):
+        next(steps)
+    return lambda: next(steps)
+
+
+def bare_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
+    """Forward and backward through the truncated network, in the solver's format."""
+    compute = choose_compute("cpu")
+    parts = []
+    for name, part in net._copy(compute).named_children():
+        parts.append(part)
+        if name == layer:
+            break
+    truncated = nn.Sequential(*parts)
+    image = net._prepare(photo, compute).requires_grad_(True)
+    with torch.no_grad():
+        slope = torch.randn_like(truncated(image))
+    return lambda: torch.autograd.grad(truncated(image), image, slope)
+
+
+def whole_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
+    """The Lucent kind: everything computed, everything hooked, everything with a gradient."""
+    module = copy.deepcopy(net._module).float().eval().requires_grad_(True)
+    seen: dict[str, Tensor] = {}
+    for name, part in module.named_modules():
+        part.register_forward_hook(lambda _m, _i, output, name=name: seen.update({name: output}))
+    image = photo.clone().requires_grad_(True)
+    adam = torch.optim.Adam([image], lr=0.05)
+    mean = net._mean
+
+    def step() -> None:
+        adam.zero_grad()
+        module(image * 255 - mean)
+        (-seen[layer][:, 4].mean()).backward()
+        adam.step()
+
+    return step
+
+
+def work_of(net: Network, layer: str, side: int) -> float:
+    """Operations of one bare step: twice the multiplications of the forward pass, and again for
+    the image's gradient."""
+    total = 0.0
+    compute = choose_compute("cpu", torch.float32)
+    x = torch.zeros(1, 3, side, side)
+    with torch.no_grad():
+        for name, part in net._copy(compute).named_children():
+            before, x = x, part(x)
+            if isinstance(part, nn.Conv2d):
+                kernel = part.kernel_size[0] * part.kernel_size[1]
+                total += 2 * before.shape[1] * kernel * x.numel()
+            if name == layer:
+                break
+    return 2 * total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sides", default="128,224,512")
+    parser.add_argument("--rounds", type=int, default=15)
+    asked = parser.parse_args()
+    net = load_network("vgg19")
+    peak = report.peak_flops(choose_compute("cpu").dtype)
+    rows, against = [], []
+    for side in (int(part) for part in asked.sides.split(",")):
+        photo = report.square(side)
+        for layer in LAYERS:
+            rounds = asked.rounds if side < 512 or layer == "relu1_2" else max(5, asked.rounds // 3)
+            works = [step(net, layer, photo) for step in (solver_step, bare_step)]
+            step, bare = report.interleaved(works, rounds)
+            share = work_of(net, layer, side) / min(step) / peak
+            ratio = report.spread(report.ratios(step, bare))
+            rows.append((layer, f"{side}²", f"{min(step) * 1000:.1f}", ratio, f"{share:.0%}"))
+            print(*rows[-1], flush=True)
+    for side, layer in ((224, "relu2_2"), (224, "relu5_2")):
+        photo = report.square(side)
+        works = [step(net, layer, photo) for step in (whole_step, solver_step)]
+        whole, step = report.interleaved(works, max(5, asked.rounds // 2))
+        ratio = report.spread(report.ratios(whole, step), 1)
+        against.append((layer, f"{side}²", f"{min(step) * 1000:.0f}", ratio))
+        print(*against[-1], flush=True)
+    head = ("layer", "image", "ms a step", "step / bare: median (quartiles)", "of matmul peak")
+    text = f"{report.machine()}; matmul peak {peak / 1e9:.0f} GFLOP/s\n\n"
+    text += report.table(head, rows)
+    text += "\n\nThe Lucent kind of step (whole network, float32, every module hooked, gradients "
+    text += "for the weights too) over texton's:\n\n"
+    text += report.table(("layer", "image", "ms a step", "times slower"), against)
+    report.publish("overhead", text)
+
+
+if __name__ == "__main__":
+    main()

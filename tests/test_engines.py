@@ -1,0 +1,96 @@
+"""The engines, tested alike: results, workers that are killed, work that fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from texton.engines import Engine, Ledger, LocalEngine, RayEngine
+from texton.errors import TextonError
+
+
+class Squares:
+    """Squares numbers; what some of them do to their worker first is up to a test."""
+
+    def __init__(self, folder: Path, deadly: dict[int, int] | None = None, evil: int = -1) -> None:
+        self.folder, self.deadly, self.evil = folder, deadly or {}, evil
+
+    def __call__(self, items: Sequence[int]) -> Iterator[tuple[int, int | str]]:
+        for item in items:
+            with (self.folder / f"{item}").open("a") as file:
+                file.write("x")
+            if len((self.folder / f"{item}").read_text()) <= self.deadly.get(item, 0):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if item == self.evil:
+                raise TextonError("no space left")
+            yield item, item * item
+
+    def give_up(self, item: int, reason: str) -> tuple[int, int | str]:
+        return item, reason
+
+
+JOBS = [range(5), range(5, 6), range(6, 12), []]
+
+
+@pytest.fixture(scope="module", params=["local", "ray"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    made: Engine = LocalEngine(2) if request.param == "local" else RayEngine(workers=2)
+    with closing(made):
+        yield made
+
+
+def test_killed_workers_lose_nothing_and_a_killing_item_is_given_up(
+    engine: Engine, tmp_path: Path
+) -> None:
+    assert engine.workers == 2
+    assert list(engine.run([], Squares(tmp_path))) == []
+    made = list(engine.run(JOBS, Squares(tmp_path, deadly={3: 1, 5: 99})))
+    assert [item for item, _ in sorted(made)] == list(range(12))
+    for item, result in made:
+        if item == 5:
+            assert str(result).startswith("3 workers"), result
+        else:
+            assert result == item * item
+    tries = Counter({int(path.name): len(path.read_text()) for path in tmp_path.iterdir()})
+    assert tries == {**dict.fromkeys(range(12), 1), 3: 2, 5: 3}
+
+
+def test_a_job_is_done_in_order(engine: Engine, tmp_path: Path) -> None:
+    made = list(engine.run([range(9)], Squares(tmp_path)))
+    assert made == [(item, item * item) for item in range(9)]
+
+
+def test_what_the_work_raises_ends_the_run(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(TextonError, match="no space left"):
+        list(engine.run(JOBS, Squares(tmp_path, evil=4)))
+
+
+def test_a_run_can_be_closed_early(engine: Engine, tmp_path: Path) -> None:
+    run = engine.run([range(10_000)], Squares(tmp_path))
+    assert next(run) == (0, 0)
+    run.close()  # type: ignore[attr-defined]
+    assert len(list(tmp_path.iterdir())) < 10_000
+
+
+def test_the_ledger_tries_a_suspect_alone_and_thrice() -> None:
+    ledger = Ledger([(1, 2, 3), (4,)])
+    assert ledger.take() == (1, 2, 3)
+    assert ledger.died((2, 3)) is None
+    assert [ledger.take(), ledger.take(), ledger.take()] == [(3,), (4,), (2,)]
+    assert ledger.died((2,)) is None and ledger.take() == (2,)
+    assert ledger.died((2,)) == 2 and ledger.take() is None
+
+
+def test_no_cluster_at_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(ConnectionError("nobody")))
+    with pytest.raises(TextonError, match=r"no Ray cluster answers at '127\.0\.0\.1:1': nobody"):
+        RayEngine("127.0.0.1:1")

@@ -62,7 +62,7 @@ def from_spec(spec: str, weights: str | Path | None) -> Source | None:
         raise TextonError(f"'{spec}' names weights and so does --weights: leave one of them out")
     if weights is not None:
         tag = "random0"
-    seed = _random_seed(tag)
+    seed = random_seed(tag)
     make = _torchvision if scheme == "torchvision" else _timm
     source = make(spec, name, tag, seed)
     if weights is not None:
@@ -234,7 +234,8 @@ def _loaded(source: Source, weights: str | Path | None) -> Source:
     return Source(source.module, source.name, source.preprocessing, details)
 
 
-def _random_seed(tag: str) -> int | None:
+def random_seed(tag: str) -> int | None:
+    """The seed that ``random7`` names; None where it names something else."""
     match = re.fullmatch(r"random(\d{0,18})", tag)
     return int(match[1] or 0) if match else None
 

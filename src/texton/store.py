@@ -77,9 +77,9 @@ class Store:
 
     def save(self, manifest: Manifest) -> None:
         """Replace the manifest, atomically; nothing is written where nothing changes."""
-        path = self.root / "manifest.json"
-        if manifest != self.manifest or not path.exists():
-            write_bytes(manifest.to_json().encode(), path)
+        path, text = self.root / "manifest.json", manifest.to_json()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_bytes(text.encode(), path)
         self.manifest = manifest
 
     def units(self) -> list[Unit]:

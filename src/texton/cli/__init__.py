@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from texton.cli import filters, inversion, lists, mixing, style
+from texton.cli import atlas, experiment, filters, inversion, lists, mixing, style
 from texton.errors import TextonError
 
 # Typer brings its own click since 0.2x; its exceptions are found by name in both.
@@ -30,7 +30,9 @@ app.command("stylize")(style.stylize_command)
 app.command("mix")(mixing.mix_command)
 app.command("fingerprint")(style.fingerprint_command)
 app.command("compare")(style.compare_command)
+app.command("experiment", cls=experiment.ManyValues)(experiment.experiment_command)
 app.command("layers")(lists.layers_command)
+app.add_typer(atlas.app, name="atlas")
 app.command("networks")(lists.networks_command)
 app.command("info")(lists.info_command)
 

@@ -62,11 +62,15 @@ def open_network(
     name: str, weights: Path | None, pooling: str, bands: str | None = None
 ) -> Network:
     """The network that a command line asks for."""
+    return load_network(name, weights=weights, pooling=pooling, bands=parse_bands(bands))
+
+
+def parse_bands(bands: str | None) -> tuple[int, ...] | None:
+    """``3,2,1`` as numbers."""
     try:
-        shown = tuple(int(band) for band in bands.split(",")) if bands else None
+        return tuple(int(band) for band in bands.split(",")) if bands else None
     except ValueError:
         raise TextonError(f"--bands is '{bands}': name channels, like 3,2,1") from None
-    return load_network(name, weights=weights, pooling=pooling, bands=shown)
 
 
 def tell_assumed(network: Network) -> None:

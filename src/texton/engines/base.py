@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
@@ -16,7 +16,7 @@ MOST_DEATHS = 3
 class Work(Protocol[ItemIn, MadeOut]):
     """What a worker does: pickled once for every worker, called once for every job."""
 
-    def __call__(self, items: Sequence[ItemIn]) -> Iterator[MadeOut]:
+    def __call__(self, items: Sequence[ItemIn], /) -> Iterator[MadeOut]:
         """One result for every item, in order, each as soon as it is there.
 
         What it raises ends the whole run: a mistake in one item is a result like any other.
@@ -24,7 +24,7 @@ class Work(Protocol[ItemIn, MadeOut]):
         """
         ...
 
-    def give_up(self, item: ItemIn, reason: str) -> MadeOut:
+    def give_up(self, item: ItemIn, reason: str, /) -> MadeOut:
         """The result of an item that keeps killing its worker; called in the parent."""
         ...
 
@@ -41,7 +41,9 @@ class Engine(Protocol):
         """Let go of what it holds, once it is no longer needed."""
         ...
 
-    def run(self, jobs: Sequence[Sequence[Item]], work: Work[Item, Made]) -> Iterator[Made]:
+    def run(
+        self, jobs: Sequence[Sequence[Item]], work: Work[Item, Made]
+    ) -> Generator[Made, None, None]:
         """The results of all items of all jobs, in the order in which they are finished.
 
         A job is done by one worker, in order. A worker that dies is replaced and what it had not

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,27 +29,34 @@ class RayEngine:
             already joined is used as it is.
         workers: the most jobs at a time; by default as many as the cluster has processors for,
             looked up again and again, so that a machine that joins gets work.
-        threads: for each of them.
+        threads: for each of them; ``gpus`` too.
 
     Raises:
         TextonError: Ray is not installed, or there is no cluster at the address.
     """
 
     def __init__(
-        self, address: str | None = None, workers: int | None = None, threads: int = 1
+        self,
+        address: str | None = None,
+        workers: int | None = None,
+        threads: int = 1,
+        gpus: int = 0,
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         self._ray = needed("ray", "'texton[cluster]'")
-        self._asked, self._threads = workers, threads
+        self._asked, self._threads, self._gpus = workers, threads, gpus
         self._joined = not self._ray.is_initialized()
         if self._joined:
             self._join(address)
 
     @property
     def workers(self) -> int:
-        processors = self._ray.cluster_resources().get("CPU", 1)
-        most = max(1, int(processors) // self._threads)
+        there = self._ray.cluster_resources()
+        most = int(there.get("CPU", 1)) // self._threads
+        if self._gpus:
+            most = min(most, int(there.get("GPU", 0)) // self._gpus)
+        most = max(1, most)
         return min(self._asked or most, most)
 
     def close(self) -> None:
@@ -57,11 +64,14 @@ class RayEngine:
         if self._joined:
             self._ray.shutdown()
 
-    def run(self, jobs: Sequence[Sequence[Item]], work: Work[Item, Made]) -> Iterator[Made]:
+    def run(
+        self, jobs: Sequence[Sequence[Item]], work: Work[Item, Made]
+    ) -> Generator[Made, None, None]:
         """See `Engine.run`."""
         ray, ledger = self._ray, Ledger(jobs)
         # The ledger counts deaths and tries again, alike for every engine: Ray must not.
-        serve = ray.remote(num_cpus=self._threads, max_retries=0, num_returns="streaming")(_serve)
+        needs = {"num_cpus": self._threads, "num_gpus": self._gpus}
+        serve = ray.remote(**needs, max_retries=0, num_returns="streaming")(_serve)
         shared = ray.put(work)
         under_way: dict[Any, tuple[Item, ...]] = {}  # what of its job each stream still owes
         try:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -48,7 +48,9 @@ class LocalEngine:
     def close(self) -> None:
         """Nothing outlives `run`."""
 
-    def run(self, jobs: Sequence[Sequence[Item]], work: Work[Item, Made]) -> Iterator[Made]:
+    def run(
+        self, jobs: Sequence[Sequence[Item]], work: Work[Item, Made]
+    ) -> Generator[Made, None, None]:
         """See `Engine.run`."""
         crew = _Crew(Ledger(jobs), work, self.workers, self.threads)
         try:

@@ -1,0 +1,90 @@
+"""How long a build is going to take, and how much disk: measured on a few units, thrown away."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from texton.atlas.build import left
+from texton.atlas.plan import Plan
+from texton.atlas.work import UnitWork
+from texton.engines import Engine, LocalEngine
+from texton.store import Store, Unit
+
+_LAYERS = 6  # solved for the measurement, spread over the depth of the network
+_UNITS = 3  # of each: the first warms a worker up, the median forgets it
+
+
+def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
+    """Solve a few units as the build would, with as many workers, and throw them away.
+
+    Returns:
+        ``units`` of the whole atlas and how many of them are ``left``; ``seconds`` and ``bytes``
+        that these will take; ``measured``, how many were solved to know.
+    """
+    store = Store(root, plan.manifest)
+    todo = left(store) if plan.before else store.units()
+    names = [layer.name for layer in plan.manifest.layers]
+    by_layer = Counter(unit.layer for unit in todo)
+    busy = [name for name in names if by_layer[name]]
+    sampled = _spread(busy, _LAYERS)
+    photo = plan.manifest.photos[-1].name
+    jobs = [_sample(layer, todo, photo) for layer in sampled]
+    seconds: dict[str, list[float]] = defaultdict(list)
+    sizes: list[int] = []
+    with tempfile.TemporaryDirectory(prefix="texton-", dir=_shared(root, engine)) as folder:
+        trial = Store(Path(folder), plan.manifest)
+        for made in engine.run(jobs, UnitWork(trial.root, trial.manifest, plan.photos)):
+            seconds[made.unit.layer].append(made.seconds)
+            files = (trial.picture(made.unit), trial.sidecar(made.unit))
+            sizes.append(sum(file.stat().st_size for file in files if file.exists()))
+    each = {layer: statistics.median(seconds[layer]) for layer in sampled}
+    total = sum(_between(each, names, layer) * count for layer, count in by_layer.items())
+    workers = min(engine.workers, max(1, len(todo)))
+    return {
+        "atlas": str(root),
+        "units": len(store.units()),
+        "left": len(todo),
+        "seconds": total / workers,
+        "bytes": round(statistics.mean(sizes) * len(todo)) if sizes else 0,
+        "workers": workers,
+        "measured": len(sizes),
+    }
+
+
+def _shared(root: Path, engine: Engine) -> Path | None:
+    """Where every worker can write: None is this machine's own temporary folder."""
+    if isinstance(engine, LocalEngine):
+        return None
+    return next(parent for parent in root.absolute().parents if parent.is_dir())
+
+
+def _spread(names: list[str], count: int) -> list[str]:
+    if len(names) <= count:
+        return names
+    return [names[round(i * (len(names) - 1) / (count - 1))] for i in range(count)]
+
+
+def _sample(layer: str, todo: list[Unit], photo: str) -> list[Unit]:
+    units = [unit for unit in todo if unit.layer == layer]
+    first = next((unit.photo for unit in units if unit.photo == photo), units[0].photo)
+    units = [unit for unit in units if unit.photo == first]
+    return [units[round(i * (len(units) - 1) / _UNITS)] for i in range(1, 1 + _UNITS)][: len(units)]
+
+
+def _between(each: dict[str, float], names: list[str], layer: str) -> float:
+    """A layer's seconds per unit, straight between the nearest that were measured."""
+    at = names.index(layer)
+    below = max((names.index(x) for x in each if names.index(x) <= at), default=None)
+    above = min((names.index(x) for x in each if names.index(x) >= at), default=None)
+    if below is None or above is None:
+        only = above if below is None else below
+        assert only is not None
+        return each[names[only]]
+    if below == above:
+        return each[names[at]]
+    share = (at - below) / (above - below)
+    return (1 - share) * each[names[below]] + share * each[names[above]]

@@ -1,0 +1,212 @@
+"""From what is asked for, and what an atlas has already, to what it is going to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from texton.atlas.choose import choose_channels, choose_layers, photo_name
+from texton.atlas.settings import DEFAULTS, NETWORK_DEFAULTS, check_same, complete
+from texton.errors import TextonError
+from texton.images import content_hash, read_image
+from texton.manifest import AtlasLayer, AtlasPhoto, Manifest
+from texton.network import Network
+from texton.store import TEMPORARY, Store
+from texton.version import __version__
+from texton.zoo import load_network
+
+_BEFORE_THE_MANIFEST = ("lock", "photos")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks for. What is None is as the atlas has it, or else the default.
+
+    Attributes:
+        photos: image files; none goes on with those of the atlas.
+        layers: names and patterns, ``relu*_2,conv5_4``; the rectified layers by default.
+        channels: ``0-63``, ``all``, ``top8``; all by default.
+        network: of ``network``, ``weights``, ``pooling``, ``bands``: what is asked for.
+        settings: of ``preset``, ``steps``, ``seed``, ``size``, ``enlarge``: what is asked for.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    """
+
+    photos: Sequence[Path] = ()
+    layers: str | None = None
+    channels: str | None = None
+    network: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an atlas is going to be, with its network and photographs in memory."""
+
+    before: Manifest | None
+    manifest: Manifest
+    network: Network
+    photos: Mapping[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+def make_plan(asked: Asked, root: Path) -> Plan:
+    """Decide everything before anything is written.
+
+    Raises:
+        TextonError: unknown names; photographs that cannot be read; settings that would mix
+            different pictures into an atlas that is there.
+    """
+    old = existing(root)
+    options = {**NETWORK_DEFAULTS, **(old.network_options if old else {}), **_said(asked.network)}
+    network = _load(options)
+    kept = {key: old.settings[key] for key in DEFAULTS} if old else {}
+    basic = {**DEFAULTS, **kept, **_said(asked.settings)}
+    settings = complete(basic, asked.device, network)
+    if old:
+        check_same(root, old, network, settings)
+    photos, listed = _photos(asked.photos, root, old, network, settings)
+    chosen = _filters(asked, old, network, photos)
+    deepest = list(chosen)[-1]
+    for image in photos.values():  # a photograph too small for a layer is told before all work
+        with torch.no_grad():
+            network.encode(image, deepest)
+    manifest = Manifest(
+        texton=old.texton if old else __version__,
+        torch=old.torch if old else torch.__version__,
+        network=network.name,
+        weights_hash=network.weights_hash,
+        pooling=network.details.get("pooling"),
+        network_options=options,
+        settings=settings,
+        layers=_layers(chosen, old, network),
+        photos=listed,
+    )
+    return Plan(old, manifest, network, photos, _notes(old, asked, listed))
+
+
+def existing(root: Path) -> Manifest | None:
+    """The manifest of an atlas that is there, None where one can be begun.
+
+    Raises:
+        TextonError: the folder holds something else.
+    """
+    if (root / "manifest.json").exists():
+        return Store.open(root).manifest
+    if root.exists() and not root.is_dir():
+        raise TextonError(f"'{root}' is not a folder: name one for the atlas with --out")
+    strange = [
+        path.name
+        for path in (root.iterdir() if root.exists() else ())
+        if path.name not in _BEFORE_THE_MANIFEST and TEMPORARY not in path.name
+    ]
+    if strange:
+        raise TextonError(
+            f"'{root}' holds other files ({strange[0]}) and no atlas: use another --out"
+        )
+    return None
+
+
+def _said(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _load(options: Mapping[str, Any]) -> Network:
+    return load_network(
+        options["network"],
+        weights=options["weights"],
+        pooling=options["pooling"],
+        bands=options["bands"],
+    )
+
+
+def _photos(
+    paths: Sequence[Path],
+    root: Path,
+    old: Manifest | None,
+    network: Network,
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, Tensor], tuple[AtlasPhoto, ...]]:
+    """The photographs that were there, then those that are new."""
+    store = Store(root, old) if old else None
+    listed = {photo.name: photo for photo in old.photos} if old else {}
+    images = {name: store.read_photo(name, network.channels) for name in listed} if store else {}
+    for photo in listed.values():
+        if content_hash(images[photo.name]) != photo.content_hash:
+            raise TextonError(f"'{root / photo.file}' has been changed: put the old one back")
+    for path in paths:
+        image = read_image(
+            path, settings["size"], enlarge=settings["enlarge"], channels=network.channels
+        )
+        photo = _as_photo(path, image)
+        same = next((x for x in listed.values() if x.content_hash == photo.content_hash), None)
+        if same is not None:
+            continue
+        taken = next((x for x in listed.values() if x.name.lower() == photo.name.lower()), None)
+        if taken is not None:
+            raise TextonError(
+                f"'{path}' would be called '{photo.name}', which another photograph of this atlas "
+                f"is called ({taken.source}, other content): rename one of the files"
+            )
+        listed[photo.name], images[photo.name] = photo, image
+    if not listed:
+        raise TextonError("no photograph is given: name one or more image files")
+    return images, tuple(listed.values())
+
+
+def _as_photo(path: Path, image: Tensor) -> AtlasPhoto:
+    name = photo_name(path)
+    height, width = image.shape[2:]
+    return AtlasPhoto(name, f"photos/{name}.png", content_hash(image), path.name, width, height)
+
+
+def _filters(
+    asked: Asked, old: Manifest | None, network: Network, photos: Mapping[str, Tensor]
+) -> dict[str, list[int]]:
+    """Every layer's filters, in the network's order: those that are there, and the new ones."""
+    there = {layer.name: set(layer.channels) for layer in old.layers} if old else {}
+    wanted: dict[str, list[int]] = {}
+    if old is None or asked.layers is not None or asked.channels is not None:
+        by_default = list(there) if old and asked.layers is None else None
+        layers = by_default or choose_layers(asked.layers, network)
+        wanted = choose_channels(asked.channels or "all", layers, network, photos)
+    return {
+        name: sorted(there.get(name, set()).union(wanted.get(name, ())))
+        for name in network.layers
+        if name in there or name in wanted
+    }
+
+
+def _layers(
+    chosen: Mapping[str, Sequence[int]], old: Manifest | None, network: Network
+) -> tuple[AtlasLayer, ...]:
+    known = {layer.name: layer for layer in old.layers} if old else {}
+    layers = []
+    for name, channels in chosen.items():
+        if name in known:
+            layers.append(replace(known[name], channels=tuple(channels)))
+            continue
+        layer = network.measured_layers[name]
+        layers.append(
+            AtlasLayer(name, layer.channels, layer.stride, layer.receptive_field, tuple(channels))
+        )
+    return tuple(layers)
+
+
+def _notes(old: Manifest | None, asked: Asked, listed: Sequence[AtlasPhoto]) -> tuple[str, ...]:
+    notes = []
+    if old and (old.texton, old.torch) != (__version__, torch.__version__):
+        notes.append(
+            f"begun with texton {old.texton} and torch {old.torch}, going on with {__version__} "
+            f"and {torch.__version__}: pictures may differ a little"
+        )
+    names = {photo.source for photo in listed}
+    for path in asked.photos:
+        if path.name not in names:
+            notes.append(f"'{path}' is the same picture as one that the atlas has: not taken twice")
+    return tuple(notes)

@@ -1,0 +1,30 @@
+"""One experiment: what it asks, how, and the function that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from texton.experiments.frame.findings import Findings
+from texton.experiments.frame.lab import Lab
+from texton.experiments.frame.options import Options
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """
+    Attributes:
+        section: of the paper.
+        question: one or two sentences.
+        method: paragraphs in plain words.
+        defaults: a run of a few minutes on two cores.
+    """
+
+    name: str
+    title: str
+    section: str
+    question: str
+    method: tuple[str, ...]
+    run: Callable[[Lab], Findings]
+    defaults: Options = field(default_factory=Options)
+    takes_folder: bool = False

@@ -1,0 +1,168 @@
+"""How sure one can be: intervals, tests, rankings. Plain functions on NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % confidence interval, from ``n`` independent things."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def wilson(share: float, n: int) -> Estimate:
+    """Wilson's score interval of a proportion; honest at 0 and 1 too."""
+    z = float(stats.norm.ppf(0.975))
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Estimate(share, float(max(0.0, middle - half)), float(min(1.0, middle + half)), n)
+
+
+def mean_interval(values: Sequence[float] | Array, seed: int = 0) -> Estimate:
+    """A mean with its percentile bootstrap interval over independent values."""
+    sample = np.asarray(values, float)
+    draws = np.random.default_rng(seed).integers(0, len(sample), (_DRAWS, len(sample)))
+    low, high = np.percentile(sample[draws].mean(1), [2.5, 97.5])
+    return Estimate(float(sample.mean()), float(low), float(high), len(sample))
+
+
+def difference_p(a: Sequence[float] | Array, b: Sequence[float] | Array, seed: int = 0) -> float:
+    """Two-sided permutation test that two independent samples have the same mean."""
+    left, right = np.asarray(a, float), np.asarray(b, float)
+    together = np.concatenate([left, right])
+    observed = abs(left.mean() - right.mean())
+    rng = np.random.default_rng(seed)
+    hits = 0
+    for _ in range(_DRAWS):
+        mixed = rng.permutation(together)
+        hits += abs(mixed[: len(left)].mean() - mixed[len(left) :].mean()) >= observed - 1e-12
+    return (hits + 1) / (_DRAWS + 1)
+
+
+def rank_trend(groups: Sequence[Sequence[float] | Array], seed: int = 0) -> Estimate:
+    """Spearman's rank correlation of values with the number of their group.
+
+    The interval is a bootstrap within the groups: the things of a group are independent.
+    """
+    arrays = [np.asarray(group, float) for group in groups]
+    rng = np.random.default_rng(seed)
+
+    def correlation(drawn: list[Array]) -> float:
+        place = np.concatenate([np.full(len(g), i, float) for i, g in enumerate(drawn)])
+        values = np.concatenate(drawn)
+        if np.ptp(values) == 0 or np.ptp(place) == 0:
+            return 0.0
+        return float(stats.spearmanr(place, values).statistic)
+
+    again = [correlation([rng.choice(g, len(g)) for g in arrays]) for _ in range(_DRAWS // 2)]
+    low, high = np.percentile(again, [2.5, 97.5])
+    return Estimate(correlation(arrays), float(low), float(high), sum(map(len, arrays)))
+
+
+def separation(same: Sequence[float] | Array, different: Sequence[float] | Array) -> float:
+    """The chance that a pair of the same kind is nearer than one of different kinds (AUC)."""
+    a, b = np.asarray(same, float), np.asarray(different, float)
+    lower = (a[:, None] < b[None]).mean()
+    ties = (a[:, None] == b[None]).mean()
+    return float(lower + 0.5 * ties)
+
+
+def identification(distances: Array) -> tuple[Array, Array]:
+    """Who is recognised, from distances (queries × gallery) where query i belongs to item i.
+
+    Returns:
+        Whether each query's nearest is its own (ties count as the share they stand for), and
+        how many places from the top its own stands (0 is best).
+    """
+    own = np.diag(distances)[:, None]
+    nearer = (distances < own).sum(1)
+    tied = (distances == own).sum(1)
+    hits = np.where(nearer == 0, 1.0 / tied, 0.0)
+    return hits, nearer + (tied - 1) / 2
+
+
+def retrieval(distances: Array, styles: Sequence[Any], works: Sequence[Any]) -> tuple[Array, Array]:
+    """Average precision and nearest-neighbour hit of every picture, as a query for its style.
+
+    Pictures of the query's own work are left out: they are neither hits nor misses.
+
+    Args:
+        distances: (N, N), symmetric.
+        styles, works: N labels each; a work has one style.
+
+    Returns:
+        Two arrays (N,); NaN where the style has no other work.
+    """
+    style, work = np.asarray(styles), np.asarray(works)
+    precision = np.full(len(style), np.nan)
+    nearest = np.full(len(style), np.nan)
+    for i in range(len(style)):
+        others = work != work[i]
+        relevant = style[others] == style[i]
+        if not relevant.any():
+            continue
+        order = np.argsort(distances[i, others], kind="stable")
+        hits = relevant[order]
+        ranks = np.flatnonzero(hits) + 1
+        precision[i] = float((np.arange(1, len(ranks) + 1) / ranks).mean())
+        nearest[i] = float(hits[0])
+    return precision, nearest
+
+
+def by_work(values: Array, works: Sequence[Any]) -> Array:
+    """One mean per work, works without a value left out: works are what is independent."""
+    labels = np.asarray(works)
+    means = [
+        np.nanmean(values[labels == w])
+        for w in dict.fromkeys(works)
+        if not np.isnan(values[labels == w]).all()
+    ]
+    return np.asarray(means, float)
+
+
+def label_chance(
+    distances: Array,
+    styles: Sequence[Any],
+    works: Sequence[Any],
+    score: Callable[[Array, Sequence[Any], Sequence[Any]], float],
+    draws: int = 200,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """What the score is when styles are dealt out to works at random: its mean, and the p-value."""
+    rng = np.random.default_rng(seed)
+    unique = list(dict.fromkeys(works))
+    of_work = dict(zip(works, styles, strict=True))
+    observed = score(distances, styles, works)
+    scores = []
+    for _ in range(draws):
+        dealt = rng.permutation(np.array([of_work[w] for w in unique], dtype=object))
+        shuffled = dict(zip(unique, dealt, strict=True))
+        scores.append(score(distances, [shuffled[w] for w in works], works))
+    above = sum(value >= observed - 1e-12 for value in scores)
+    return float(np.mean(scores)), (above + 1) / (draws + 1)
+
+
+def matrix_correlation(a: Array, b: Array) -> float:
+    """Pearson's correlation of two distance matrices over their pairs (Mantel's statistic)."""
+    upper = np.triu_indices(len(a), 1)
+    x, y = a[upper], b[upper]
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    return float(np.corrcoef(x, y)[0, 1])

@@ -2,58 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from torch import Tensor
+from collections.abc import Sequence
 
 from texton.experiments.frame.experiment import Experiment
 from texton.experiments.frame.findings import Cell, Findings
-from texton.experiments.frame.lab import Lab, Work, in_turn
+from texton.experiments.frame.lab import Lab
 from texton.experiments.frame.options import Options
+from texton.experiments.frame.textures import filters_of, plan, solve
 from texton.experiments.frame.workbench import Made
-from texton.methods.filters import iter_filters
-from texton.presets import solver_settings
 from texton.sheets import Tile, make_sheet
 
 
 def run(lab: Lab) -> Findings:
-    findings, options, network = Findings(), lab.options, lab.network
-    layers = lab.layers(2)
-    steps = solver_settings(options.preset, steps=options.steps).steps
-    channels = {x: list(range(min(options.filters, network.layer(x).channels))) for x in layers}
-    works = {
-        (photo.name, layer): Work(
-            network, layer, tuple(f"{layer}/{c}/{photo.name}" for c in channels[layer]), steps
+    findings, network = Findings(), lab.network
+    series = {
+        (photo.name, layer): filters_of(
+            lab, "filter", network, photo, layer, _first(network.layer(layer).channels, lab)
         )
         for photo in lab.photos
-        for layer in layers
+        for layer in lab.layers(2)
     }
-    lab.plan(list(works.values()))
+    plan(lab, list(series.values()))
     rows: list[list[Cell]] = []
     for photo in lab.photos:
         sheet = []
-        for layer in layers:
-            keys = works[photo.name, layer].keys
-
-            def make(
-                missing: list[str], photo: Tensor = photo.image, layer: str = layer
-            ) -> Iterable[tuple[str, Made]]:
-                wanted = [int(key.split("/")[1]) for key in missing]
-                solved = iter_filters(
-                    photo, network, layer, wanted, seed=options.seed, **lab.solving
-                )
-                return in_turn(solved, missing)
-
-            made = lab.pictures(keys, make)
-            tiles = []
-            for channel, key in zip(channels[layer], keys, strict=True):
-                figures = made[key].figures
-                dead = figures["status"] == "dead"
-                label = f"{channel} · {figures['error']:.2f}"
-                tiles.append(Tile(made[key].image, label, "dead" if dead else ""))
-                row = [photo.name, layer, channel, figures["error"], figures["achieved"]]
-                rows.append([*row, figures["status"]])
-            sheet.append((layer, tiles))
+        for layer in lab.layers(2):
+            found = solve(lab, series[photo.name, layer])
+            sheet.append((layer, _tiles(found)))
+            rows += [[photo.name, *_figures(made)] for made in found]
         findings.show(f"From {photo.name}", make_sheet(sheet), "Above a tile: filter · error.")
     columns = ["photograph", "layer", "filter", "error", "achieved", "status"]
     findings.table("filters", "Every tile", columns, rows)
@@ -65,6 +41,25 @@ def run(lab: Lab) -> Findings:
         "specific-texture and depth.",
     )
     return findings
+
+
+def _first(count: int, lab: Lab) -> Sequence[int]:
+    return range(min(lab.options.filters, count))
+
+
+def _figures(made: Made) -> list[Cell]:
+    return [made.figures[key] for key in ("layer", "channel", "error", "achieved", "status")]
+
+
+def _tiles(found: Sequence[Made]) -> list[Tile]:
+    return [
+        Tile(
+            made.image,
+            f"{made.figures['channel']} · {made.figures['error']:.2f}",
+            "dead" if made.figures["status"] == "dead" else "",
+        )
+        for made in found
+    ]
 
 
 EXPERIMENT = Experiment(
@@ -80,5 +75,5 @@ EXPERIMENT = Experiment(
         "image reaches such a target: 0.5 to 0.99 is normal.",
     ),
     run=run,
-    defaults=Options(size=160, filters=5, preset="fast"),
+    defaults=Options(size=192, filters=5, preset="fast"),
 )

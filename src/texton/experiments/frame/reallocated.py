@@ -1,0 +1,59 @@
+"""Codes inverted as they are, or with their energy shared out at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from texton.experiments.frame.lab import Lab, Work
+from texton.experiments.frame.samples import Picture
+from texton.experiments.frame.workbench import Made
+from texton.methods.inversion import invert
+from texton.methods.modified import invert_random
+from texton.network import Network
+from texton.presets import solver_settings
+
+Planned = tuple[Network, Picture, str, Sequence[int], bool]
+
+
+def plan(lab: Lab, planned: Sequence[Planned]) -> None:
+    """Say how much there is to do: (network, photograph, layer, draws, plain inversion too)."""
+    steps = solver_settings(lab.options.preset, steps=lab.options.steps).steps
+    if lab.options.steps is None:
+        steps = round(steps * 5 / 3)  # what `texton.invert` makes of a preset
+    works = []
+    for network, photo, layer, draws, plain in planned:
+        keys = [_key(network, photo, layer, draw, lab.options.seed) for draw in draws]
+        keys += [_key(network, photo, layer, None, lab.options.seed)] * plain
+        works.append(Work(network, layer, tuple(keys), steps))
+    lab.plan(works)
+
+
+def random_style(
+    lab: Lab, network: Network, photo: Picture, layer: str, draw: int, start: int = 0
+) -> Made:
+    """Randomly modified code inversion; ``draw`` numbers the shares, ``start`` the noise."""
+    seed = lab.options.seed + 1000 * start
+
+    def make() -> Made:
+        shares = 1000 * lab.options.seed + draw
+        result = invert_random(
+            photo.image, network, layer, shares_seed=shares, seed=seed, **lab.solving
+        )
+        return Made(result.image, result.figures())
+
+    return lab.picture(_key(network, photo, layer, draw, seed), make)
+
+
+def plain(lab: Lab, network: Network, photo: Picture, layer: str) -> Made:
+    """The same code inverted as it is: what the layer loses by itself."""
+
+    def make() -> Made:
+        result = invert(photo.image, network, layer, seed=lab.options.seed, **lab.solving)
+        return Made(result.image, result.figures())
+
+    return lab.picture(_key(network, photo, layer, None, lab.options.seed), make)
+
+
+def _key(network: Network, photo: Picture, layer: str, draw: int | None, seed: int) -> str:
+    kind = "plain" if draw is None else f"shares-{draw}"
+    return f"{network.name.replace(':', '-').replace('/', '-')}/{layer}/{photo.name}/{kind}-{seed}"

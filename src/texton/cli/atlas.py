@@ -121,10 +121,10 @@ def status_command(
     if as_json:
         print(json.dumps(status))
         return
-    done = f"{status['done']:,} of {status['units']:,} units are done"
+    done = f"{status['done']:,} of {_units(status['units'])} done"
     dead = f", {status['dead']:,} of them dead" if status["dead"] else ""
     failed = f", {status['failed']:,} failed" if status["failed"] else ""
-    print(f"{done}{dead}{failed}, {status['left']:,} are left")
+    print(f"{done}{dead}{failed}, {status['left']:,} left")
     if status["left"] and status["rate"]:
         how = "" if status["running"] else " of a build (none is at work)"
         print(f"{status['rate']:.2f} a second: {duration(status['seconds_left'])}{how}")
@@ -168,13 +168,13 @@ def _tell_built(store: Store, as_json: bool, interrupted: bool) -> None:
     made = summary(store)
     if made["failed"]:
         print(
-            f"{made['failed']:,} units failed (`texton atlas status {store.root}` names them): "
-            "run it again to try them again",
+            f"{_units(made['failed'])} failed (`texton atlas status {store.root}` names them): "
+            "run it again for another try",
             file=sys.stderr,
         )
     if interrupted:
         print(
-            f"interrupted: {made['done']:,} of {made['units']:,} units are finished, "
+            f"interrupted: {made['done']:,} of {_units(made['units'])} finished, "
             "run it again to go on",
             file=sys.stderr,
         )
@@ -188,11 +188,16 @@ def _tell_estimate(expected: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(expected))
         return
     there = expected["units"] - expected["left"]
-    units = f"{expected['left']:,} units" + (f" ({there:,} more are there)" if there else "")
+    units = _units(expected["left"]) + (f" ({there:,} more are there)" if there else "")
+    workers = f"{expected['workers']} worker{'s' if expected['workers'] > 1 else ''}"
     print(
-        f"{units}, about {duration(expected['seconds'])} with {expected['workers']} workers, "
+        f"{units}, about {duration(expected['seconds'])} with {workers}, "
         f"{amount(expected['bytes'])} (measured on {expected['measured']} units)"
     )
+
+
+def _units(count: int) -> str:
+    return "1 unit" if count == 1 else f"{count:,} units"
 
 
 def _text(path: Path | None) -> str | None:

@@ -1,0 +1,144 @@
+"""A build, followed from outside: what is new on disk, numbered so that a page can catch up."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from texton.atlas.index import TextureIndex
+from texton.atlas.similar import Similar
+from texton.atlas.site import addresses
+from texton.atlas.site.catalog import Catalog, figures
+from texton.atlas.site.site import Site
+from texton.errors import TextonError
+from texton.store import Store, Unit
+
+_STATUS_PAUSE = 4.0  # seconds: it reads every sidecar
+_INDEX_PAUSE = 20.0
+_ENOUGH = 1.25  # times the filters a map was made of: then it is made again
+
+
+@dataclass(frozen=True)
+class News:
+    """What happened after a position: finished units as pages take them, and how far it is."""
+
+    position: int
+    units: list[list[Any]]
+    status: dict[str, Any]
+
+
+class Follower:
+    """Watches an atlas and keeps its `site` up to date.
+
+    A position is how many pieces of news there were: ``"<run>-<count>"`` in pages and events,
+    the run being this process, so that another server's positions are not mistaken for it.
+    """
+
+    def __init__(self, store: Store, index: TextureIndex | None = None) -> None:
+        self._run = secrets.token_hex(4)
+        self._lock = threading.Lock()
+        self._index = index
+        self._similar = Similar()
+        self._indexed: set[Unit] = set()
+        self._site: Site | None = None
+        self._log: list[Unit] = []
+        self._catalog = Catalog.read(store)
+        self._status = store.status()
+        self._told_at = time.monotonic()
+
+    @property
+    def site(self) -> Site:
+        """The atlas as pages, as it is known now."""
+        with self._lock:
+            if self._site is None:
+                live = self.spell(len(self._log))
+                self._site = Site(self._catalog.snapshot(), self._similar, live)
+            return self._site
+
+    def spell(self, position: int) -> str:
+        return f"{self._run}-{position}"
+
+    def position(self, spelled: str) -> int | None:
+        """The position a page was made at, or None when it is too old to be caught up with."""
+        run, _, count = spelled.partition("-")
+        known = run == self._run and count.isdecimal() and int(count) <= len(self._log)
+        return int(count) if known else None
+
+    def news(self, position: int) -> News:
+        """What is new since a position."""
+        with self._lock:
+            new = [self._told(unit) for unit in self._log[position:]]
+            return News(len(self._log), new, {**self._status, **self._catalog.counts()})
+
+    def look(self) -> None:
+        """Look at the disk once: for units, and for layers and photographs that were added."""
+        store = Store.open(self._catalog.store.root)
+        if store.manifest != self._catalog.store.manifest:
+            catalog = Catalog.read(store)
+            with self._lock:
+                self._run = secrets.token_hex(4)  # pages made before must be made again
+                self._catalog, self._log, self._site = catalog, [], None
+            return
+        new = self._catalog.missing()
+        now = time.monotonic()
+        status = None
+        if now - self._told_at >= _STATUS_PAUSE:
+            status, self._told_at = store.status(), now
+        with self._lock:
+            self._catalog.records.update(new)
+            self._log.extend(new)
+            self._status = status or self._status
+            if new:
+                self._site = None
+
+    def index(self) -> None:
+        """Measure the textures of what is new, and compare; maps that are good enough stay."""
+        if self._index is None:
+            return
+        with self._lock:
+            live = self._catalog.alive()
+        if self._indexed.issuperset(live):
+            return
+        similar = self._index.update(live, kept=self._good_maps(live))
+        with self._lock:
+            self._similar, self._indexed, self._site = similar, set(live), None
+
+    def watch(self, stop: threading.Event, pause: float = 1.0) -> None:
+        """`look` again and again until told to stop; a disk that fails is waited for."""
+        while not stop.wait(pause):
+            try:
+                self.look()
+            except TextonError:
+                continue
+
+    def watch_index(self, stop: threading.Event) -> None:
+        """`index` again and again, and rest for longer than it took."""
+        rest = 0.0
+        while not stop.wait(rest):
+            started = time.monotonic()
+            try:
+                self.index()
+            except TextonError:
+                self._index = None  # without the network there are no similar textures
+                return
+            rest = max(_INDEX_PAUSE, 5 * (time.monotonic() - started))
+
+    def _told(self, unit: Unit) -> list[Any]:
+        shown = figures(self._catalog.records.get(unit))
+        return [addresses.slug(unit.layer), unit.channel, addresses.slug(unit.photo), shown]
+
+    def _good_maps(self, live: list[Unit]) -> dict[str, Any]:
+        """The maps of layers that are whole, or have not grown much since."""
+        kept = {}
+        for layer in self._catalog.layers:
+            known = self._similar.maps.get(layer.name)
+            filters = len({unit.channel for unit in live if unit.layer == layer.name})
+            whole = filters == len(layer.channels)
+            if known and (
+                len(known.cells) == filters or (not whole and filters < _ENOUGH * len(known.cells))
+            ):
+                kept[layer.name] = known
+        return kept

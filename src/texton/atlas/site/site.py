@@ -1,0 +1,128 @@
+"""Every address of a site and what is there: an export writes them all, a server as asked."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from PIL import Image
+
+from texton.atlas.similar import Similar
+from texton.atlas.site import addresses
+from texton.atlas.site.catalog import Catalog
+from texton.atlas.site.pages import Pages
+from texton.manifest import AtlasLayer
+from texton.store import Unit
+
+THUMBNAIL = 128  # pixels; pictures up to a quarter larger are their own thumbnails
+_STATIC = ("site.css", "site.js", "grid.js", "compare.js", "live.js")
+
+
+@dataclass(frozen=True)
+class Site:
+    """An atlas as files: pages, data, pictures, as it is when they are asked for first.
+
+    Args:
+        live: the text that pages carry so that they follow a build; None for an export.
+    """
+
+    catalog: Catalog
+    similar: Similar = field(default_factory=Similar)
+    live: str | None = None
+
+    def paths(self) -> Iterator[str]:
+        """Every address, as a path relative to the site's root."""
+        yield from ("index.html", "all.html", "compare.html", "assets/atlas.js")
+        yield from (f"assets/{name}" for name in _STATIC)
+        for photo in self.catalog.photos:
+            yield addresses.photograph(photo.name)
+        for layer in self.catalog.layers:
+            yield addresses.layer_page(layer.name)
+            yield addresses.layer_data(layer.name)
+            for channel in layer.channels:
+                yield addresses.filter_page(layer.name, channel)
+                for photo in self.catalog.photos:
+                    if self.catalog.pictured(Unit(layer.name, channel, photo.name)):
+                        yield addresses.picture(layer.name, channel, photo.name)
+                        if self.thumbnails:
+                            yield addresses.thumbnail(layer.name, channel, photo.name)
+
+    def content(self, path: str) -> str | bytes | Path | None:
+        """What is at an address: text, bytes, a file to copy, or None."""
+        folder, _, name = path.rpartition("/")
+        if folder == "assets" and name in _STATIC:
+            return resources.files(__package__).joinpath("static", name).read_text("utf-8")
+        if path == "assets/atlas.js":
+            return self._pages.atlas_data()
+        if folder == "assets/layers":
+            layer = self._layer(name.removesuffix(".js"))
+            return self._pages.layer_data(layer) if layer and name.endswith(".js") else None
+        if folder == "photos":
+            return self._photograph(path)
+        if folder:
+            layer = self._layer(folder)
+            return self._of_layer(layer, name) if layer else None
+        pages = {
+            "index.html": self._pages.overview,
+            "all.html": self._pages.everything,
+            "compare.html": self._pages.compare,
+        }
+        return pages[name]() if name in pages else None
+
+    @property
+    def thumbnails(self) -> bool:
+        """Whether pictures are too large to serve as their own thumbnails."""
+        return self._pages.thumbnails
+
+    @cached_property
+    def _pages(self) -> Pages:
+        edges = [max(photo.width, photo.height) for photo in self.catalog.photos]
+        large = max(edges, default=0) > 1.25 * THUMBNAIL
+        return Pages(self.catalog, self.similar, large, self.live)
+
+    def _layer(self, slug: str) -> AtlasLayer | None:
+        return self._by_slug.get(slug)
+
+    @cached_property
+    def _by_slug(self) -> dict[str, AtlasLayer]:
+        return {addresses.slug(layer.name): layer for layer in self.catalog.layers}
+
+    def _photograph(self, path: str) -> Path | None:
+        for photo in self.catalog.photos:
+            if addresses.photograph(photo.name) == path:
+                return self.catalog.store.photo(photo.name)
+        return None
+
+    def _of_layer(self, layer: AtlasLayer, name: str) -> str | bytes | Path | None:
+        if name == "index.html":
+            return self._pages.layer(layer)
+        if match := re.fullmatch(r"(0|[1-9]\d*)\.html", name):
+            channel = int(match[1])
+            return self._pages.filter(layer, channel) if channel in layer.channels else None
+        if match := addresses.PICTURE.fullmatch(name):
+            return self._picture(layer, int(match["channel"]), match["photo"], match["kind"])
+        return None
+
+    def _picture(
+        self, layer: AtlasLayer, channel: int, photo: str, kind: str
+    ) -> bytes | Path | None:
+        for known in self.catalog.photos:
+            unit = Unit(layer.name, channel, known.name)
+            if addresses.slug(known.name) == photo and self.catalog.pictured(unit):
+                path = self.catalog.store.picture(unit)
+                return path if kind == ".png" else _thumbnail(path)
+        return None
+
+
+def _thumbnail(path: Path) -> bytes:
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=88, method=4)
+    return buffer.getvalue()

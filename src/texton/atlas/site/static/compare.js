@@ -1,0 +1,115 @@
+// Two pictures, one over the other; a slider says how much of which is seen.
+"use strict";
+(function () {
+  const atlas = texton.atlas();
+  const form = document.getElementById("sides");
+  const stage = document.getElementById("stage");
+  const slider = document.getElementById("slider");
+  const table = document.getElementById("figures");
+  const note = document.getElementById("note");
+  const FIGURES = ["error", "achieved", "energy", "leakage"];
+
+  // "relu4_2:17@chelsea", "@chelsea" for the photograph itself.
+  function read(side, text) {
+    const at = text.lastIndexOf("@");
+    form.elements[side].value = at < 0 ? text : text.slice(0, at);
+    const photo = atlas.photos.find((one) => one.name === text.slice(at + 1)) || atlas.photos[0];
+    form.elements[`${side}-photo`].value = photo.name;
+  }
+
+  function side(name) {
+    const photo = atlas.photos.find((one) => one.name === form.elements[`${name}-photo`].value);
+    const text = form.elements[name].value.trim();
+    if (!text) return { photo, label: photo.name, image: `${texton.root}photos/${photo.slug}.png` };
+    const found = texton.find(text, null);
+    if (found.problem) return found;
+    if (found.channel === null) return { problem: `Which filter of ${found.layer.name}? Write ${found.layer.name}:${found.layer.ranges[0][0]}.` };
+    const label = `${found.layer.name}:${found.channel}${atlas.photos.length > 1 ? ` on ${photo.name}` : ""}`;
+    return { ...found, photo, label, image: texton.picture(found.layer.slug, found.channel, photo.slug, true) };
+  }
+
+  const loading = new Map();
+  function data(slug) {
+    if (!loading.has(slug)) {
+      loading.set(slug, new Promise((done) => {
+        const script = document.createElement("script");
+        script.src = `${texton.root}assets/layers/${slug}.js`;
+        script.onload = script.onerror = () => done(texton.layerData(slug));
+        document.head.append(script);
+      }));
+    }
+    return loading.get(slug);
+  }
+
+  async function figures(of) {
+    if (!of.layer) return null;
+    const layer = await data(of.layer.slug);
+    const columns = layer && layer.photos[atlas.photos.indexOf(of.photo)];
+    const at = layer ? layer.channels.indexOf(of.channel) : -1;
+    return columns && at >= 0 ? { status: columns.status[at], ...Object.fromEntries(FIGURES.map((key) => [key, columns[key][at]])) } : null;
+  }
+
+  function place(image, of) {
+    image.alt = of.layer ? `Texture of ${of.label}` : `The photograph ${of.label}`;
+    image.src = of.image;
+  }
+
+  let turn = 0;
+  async function update() {
+    const mine = ++turn;
+    const a = side("a"), b = side("b");
+    note.textContent = a.problem || b.problem || "";
+    stage.hidden = table.hidden = !!(a.problem || b.problem);
+    if (stage.hidden) return;
+    const { width, height } = a.photo;
+    stage.style.setProperty("--shape", width / height);
+    stage.style.aspectRatio = `${width} / ${height}`;
+    place(document.getElementById("left"), a);
+    place(document.getElementById("right"), b);
+    const spell = (of) => encodeURIComponent(`${of.layer ? `${of.layer.name}:${of.channel}` : ""}@${of.photo.name}`);
+    try {
+      history.replaceState(null, "", `${location.pathname}?a=${spell(a)}&b=${spell(b)}`);
+    } catch { /* a browser that keeps the address of files as it is */ }
+    const told = [await figures(a), await figures(b)];
+    if (mine !== turn) return;
+    fill(a, b, told);
+  }
+
+  function fill(a, b, told) {
+    document.getElementById("name-a").textContent = a.label;
+    document.getElementById("name-b").textContent = b.label;
+    const unmade = [a, b].filter((of, at) => of.layer && (!told[at] || !["ok", "dead"].includes(told[at].status)));
+    if (unmade.length) note.textContent = `${unmade.map((of) => of.label).join(" and ")}: not made yet.`;
+    stage.hidden = unmade.length > 0;
+    table.tBodies[0].replaceChildren(...FIGURES.map((key) => {
+      const row = document.createElement("tr");
+      const head = document.createElement("th");
+      head.scope = "row";
+      head.textContent = key[0].toUpperCase() + key.slice(1);
+      row.append(head);
+      told.forEach((one) => { row.insertCell().textContent = one ? texton.show[key](one[key]) : "–"; });
+      return row;
+    }));
+  }
+
+  function slide() {
+    stage.style.setProperty("--at", `${slider.value}%`);
+  }
+
+  const asked = new URLSearchParams(location.search);
+  const first = atlas.layers[0], low = first.ranges[0][0];
+  read("a", asked.get("a") ?? `${first.name}:${low}@${atlas.photos[0].name}`);
+  read("b", asked.get("b") ?? `@${atlas.photos[0].name}`);
+  form.addEventListener("change", update);
+  form.addEventListener("submit", (event) => { event.preventDefault(); update(); });
+  slider.addEventListener("input", slide);
+  document.getElementById("swap").addEventListener("click", () => {
+    for (const key of ["", "-photo"]) {
+      const a = form.elements[`a${key}`], b = form.elements[`b${key}`];
+      [a.value, b.value] = [b.value, a.value];
+    }
+    update();
+  });
+  slide();
+  update();
+})();

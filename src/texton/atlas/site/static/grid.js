@@ -1,0 +1,264 @@
+// The filters of a layer, or of all: only the rows that are seen exist, and only they are fetched.
+"use strict";
+(function () {
+  const grid = document.getElementById("grid");
+  const tools = document.getElementById("tools");
+  const note = document.getElementById("note");
+  const atlas = texton.atlas();
+  const layers = texton.layers();
+  const many = layers.length > 1;
+  const CAPTION = 20, SPARE_ROWS = 1, MAP_LEAST = 34;
+  const gap = () => parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--gap"));
+
+  const items = layers.flatMap((layer) => {
+    const about = atlas.layers.find((one) => one.slug === layer.slug);
+    return layer.channels.map((channel, at) => ({ layer, about, channel, at }));
+  });
+  const rows = new Map(); // row number -> its element
+  let photo = 0, sort = "channel", view = "grid", size = 112;
+  let slots = [], columns = 1, shape = {}, active = 0;
+
+  const value = (item, key) => item.layer.photos[photo][key][item.at];
+  const name = (item) => `${item.about.name}:${item.channel}`;
+
+  // ---- order and geometry -------------------------------------------------------------------
+
+  function ordered() {
+    if (sort === "channel") return items.slice();
+    if (sort === "texture") {
+      const place = new Map();
+      layers.forEach((layer) => (layer.map ? layer.map.walk : []).forEach((channel, at) => place.set(`${layer.slug}:${channel}`, at)));
+      const at = (item) => place.get(`${item.layer.slug}:${item.channel}`) ?? Infinity;
+      const first = new Map(layers.map((layer, number) => [layer, number]));
+      return items.slice().sort((a, b) => first.get(a.layer) - first.get(b.layer) || (at(a) === at(b) ? a.at - b.at : at(a) - at(b)));
+    }
+    const sign = sort === "achieved" || sort === "energy" ? -1 : 1;
+    const key = (item) => {
+      const found = value(item, sort);
+      return found === null ? Infinity : sign * found;
+    };
+    return items.slice().sort((a, b) => (key(a) === key(b) ? 0 : key(a) - key(b)));
+  }
+
+  function arrange() {
+    const map = view === "map" && layers[0].map;
+    if (map) {
+      slots = new Array(map.columns * map.rows).fill(null);
+      items.forEach((item) => { if (map.cells[item.at] >= 0) slots[map.cells[item.at]] = item; });
+    } else {
+      slots = ordered();
+    }
+    const left = map ? items.filter((item) => map.cells[item.at] < 0).length : 0;
+    const unmapped = view === "map" && !map ? "There is no map yet: it is made from finished pictures." : "";
+    note.textContent = unmapped || (left ? `${left} filter${left === 1 ? " has" : "s have"} no texture to place: dead, or not made yet.` : "");
+    grid.classList.toggle("map", !!map);
+    if (!slots[active]) active = Math.max(0, slots.findIndex(Boolean));
+    measure();
+  }
+
+  function measure() {
+    const map = view === "map" && layers[0].map;
+    const width = grid.clientWidth, between = map ? 2 : gap();
+    const { width: w, height: h } = atlas.photos[photo];
+    columns = map ? map.columns : Math.max(2, Math.floor((width + between) / (size + between)));
+    const fitting = (width - between * (columns - 1)) / columns;
+    const tile = map ? Math.max(MAP_LEAST, Math.min(fitting, size)) : fitting;
+    const height = Math.round(tile * Math.min(1.5, Math.max(h / w, 0.5)));
+    shape = { tile, height, step: height + (map ? 0 : CAPTION) + between, across: tile + between };
+    const count = Math.ceil(slots.length / columns);
+    grid.classList.toggle("wide", columns * shape.across - between > width + 1);
+    grid.style.height = `${count * shape.step + (map ? 16 : 0)}px`;
+    grid.setAttribute("aria-rowcount", count);
+    grid.setAttribute("aria-colcount", columns);
+    rows.forEach((row) => row.remove());
+    rows.clear();
+    draw();
+  }
+
+  // ---- rows that are seen --------------------------------------------------------------------
+
+  function draw() {
+    const top = grid.getBoundingClientRect().top;
+    const count = Math.ceil(slots.length / columns);
+    const first = Math.max(0, Math.floor(-top / shape.step) - SPARE_ROWS);
+    const last = Math.min(count - 1, Math.floor((innerHeight - top) / shape.step) + SPARE_ROWS);
+    rows.forEach((row, number) => {
+      if ((number < first || number > last) && !row.contains(document.activeElement)) {
+        row.remove();
+        rows.delete(number);
+      }
+    });
+    const numbers = [...rows.keys()];
+    for (let number = first; number <= last; number++) {
+      if (rows.has(number)) continue;
+      const row = makeRow(number);
+      const after = numbers.filter((other) => other > number).sort((a, b) => a - b)[0];
+      grid.insertBefore(row, after === undefined ? null : rows.get(after));
+      rows.set(number, row);
+    }
+  }
+
+  function makeRow(number) {
+    const row = document.createElement("div");
+    row.setAttribute("role", "row");
+    row.setAttribute("aria-rowindex", number + 1);
+    row.style.transform = `translateY(${number * shape.step}px)`;
+    for (let column = 0; column < columns; column++) {
+      const slot = number * columns + column;
+      if (!slots[slot]) continue;
+      const cell = document.createElement("div");
+      cell.setAttribute("role", "gridcell");
+      cell.setAttribute("aria-colindex", column + 1);
+      cell.style.left = `${column * shape.across}px`;
+      cell.style.width = `${shape.tile}px`;
+      cell.append(makeTile(slots[slot], slot));
+      row.append(cell);
+    }
+    return row;
+  }
+
+  function makeTile(item, slot) {
+    const status = value(item, "status");
+    const key = sort === "channel" || sort === "texture" ? "error" : sort;
+    const figure = value(item, key);
+    const tile = document.createElement("a");
+    tile.className = "tile";
+    tile.href = `${texton.root}${item.layer.slug}/${item.channel}.html`;
+    tile.tabIndex = slot === active ? 0 : -1;
+    tile.dataset.slot = slot;
+    const told = status === "ok" ? `, ${key} ${texton.show[key](figure)}` : status ? `, ${status}` : ", not made yet";
+    tile.setAttribute("aria-label", name(item) + told);
+    const frame = document.createElement("span");
+    frame.className = "frame";
+    frame.style.height = `${shape.height}px`;
+    frame.style.display = "block";
+    if (status === "ok" || status === "dead") {
+      const image = document.createElement("img");
+      image.alt = "";
+      image.decoding = "async";
+      image.src = texton.picture(item.layer.slug, item.channel, atlas.photos[photo].slug);
+      frame.append(image);
+    }
+    if (status === "dead" || status === "failed") frame.append(span("badge", status));
+    const caption = span("caption", "");
+    caption.append(span("", many ? name(item) : item.channel), span("", status === "ok" && !(many && shape.tile < 110) ? texton.show[key](figure) : ""));
+    tile.append(frame, caption);
+    if (view === "map") tile.title = name(item);
+    return tile;
+  }
+
+  function span(kind, text) {
+    const made = document.createElement("span");
+    if (kind) made.className = kind;
+    made.textContent = text;
+    return made;
+  }
+
+  // ---- keys ----------------------------------------------------------------------------------
+
+  function move(event) {
+    const tile = event.target.closest("[data-slot]");
+    if (!tile || event.altKey || event.metaKey) return;
+    const from = Number(tile.dataset.slot);
+    const page = Math.max(1, Math.floor(innerHeight / shape.step) - 1) * columns;
+    const rowStart = from - (from % columns);
+    const steps = {
+      ArrowRight: [from + 1, 1], ArrowLeft: [from - 1, -1],
+      ArrowDown: [from + columns, columns], ArrowUp: [from - columns, -columns],
+      PageDown: [Math.min(from + page, slots.length - 1), 1], PageUp: [Math.max(from - page, 0), -1],
+      Home: event.ctrlKey ? [0, 1] : [rowStart, 1],
+      End: event.ctrlKey ? [slots.length - 1, -1] : [Math.min(rowStart + columns, slots.length) - 1, -1],
+    };
+    if (!steps[event.key]) return;
+    event.preventDefault();
+    let [to, step] = steps[event.key];
+    while (to >= 0 && to < slots.length && !slots[to]) to += step;
+    if (slots[to]) focus(to);
+  }
+
+  function focus(slot) {
+    const before = grid.querySelector(`[data-slot="${active}"]`);
+    if (before) before.tabIndex = -1;
+    active = slot;
+    const top = grid.getBoundingClientRect().top + Math.floor(slot / columns) * shape.step;
+    if (top < 0) scrollBy(0, top - 8);
+    else if (top + shape.step > innerHeight) scrollBy(0, top + shape.step - innerHeight + 8);
+    draw();
+    const tile = grid.querySelector(`[data-slot="${slot}"]`);
+    tile.tabIndex = 0;
+    tile.focus({ preventScroll: !grid.classList.contains("wide") });
+    draw();
+  }
+
+  // ---- what is chosen, kept in the address ---------------------------------------------------
+
+  function choose() {
+    const form = new FormData(tools);
+    photo = Math.max(0, atlas.photos.findIndex((one) => one.name === form.get("photo")));
+    sort = form.get("sort");
+    view = form.get("view") || "grid";
+    size = Number(form.get("size"));
+    tools.elements.sort.disabled = view === "map";
+    const kept = new URLSearchParams();
+    if (photo) kept.set("photo", atlas.photos[photo].name);
+    if (sort !== "channel") kept.set("sort", sort);
+    if (view !== "grid") kept.set("view", view);
+    try {
+      history.replaceState(null, "", `${location.pathname}${String(kept) && `?${kept}`}`);
+    } catch { /* a browser that keeps the address of files as it is */ }
+    texton.remember("size", size);
+    arrange();
+  }
+
+  function restore() {
+    const asked = new URLSearchParams(location.search);
+    for (const key of ["sort", "view"]) {
+      const select = tools.elements[key];
+      if (select && [...select.options].some((option) => option.value === asked.get(key))) select.value = asked.get(key);
+    }
+    tools.querySelectorAll("[name=photo]").forEach((radio) => { radio.checked = radio.value === (asked.get("photo") ?? atlas.photos[0].name); });
+    tools.elements.size.value = texton.remember("size") || 112;
+    if (atlas.photos.length < 2) document.getElementById("photos").hidden = true;
+  }
+
+  texton.onUnit = (slug, channel, photoSlug, figures) => {
+    const item = items.find((one) => one.layer.slug === slug && one.channel === channel);
+    const number = atlas.photos.findIndex((one) => one.slug === photoSlug);
+    if (!item || number < 0) return;
+    ["status", "error", "achieved", "energy", "leakage"].forEach((key, at) => {
+      item.layer.photos[number][key][item.at] = figures[at];
+    });
+    const slot = slots.indexOf(item);
+    const old = number === photo && grid.querySelector(`[data-slot="${slot}"]`);
+    if (!old) return;
+    const focused = old === document.activeElement;
+    const made = makeTile(item, slot);
+    made.classList.add("fresh");
+    old.replaceWith(made);
+    if (focused) made.focus({ preventScroll: true });
+  };
+
+  let asked = false;
+  const soon = () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => { asked = false; draw(); });
+  };
+  restore();
+  choose();
+  tools.addEventListener("input", choose);
+  tools.addEventListener("submit", (event) => event.preventDefault());
+  grid.addEventListener("keydown", move);
+  grid.addEventListener("focusin", (event) => {
+    const tile = event.target.closest("[data-slot]");
+    if (tile && Number(tile.dataset.slot) !== active) focus(Number(tile.dataset.slot));
+  });
+  addEventListener("scroll", soon, { passive: true });
+  let width = grid.clientWidth;
+  new ResizeObserver(() => {
+    if (grid.clientWidth !== width) measure();
+    else soon();
+    width = grid.clientWidth;
+  }).observe(grid);
+  addEventListener("resize", soon);
+})();

@@ -47,8 +47,6 @@ def check_target(target: Path, atlas: Path, force: bool) -> None:
     folder = next(place for place in places if place.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise TextonError(f"cannot write '{target}': '{folder}' cannot be written")
-            f"cannot write '{target}': '{folder}' is not a folder that can be written"
-        )
 
 
 def export(site: Site, target: Path, on_file: Callable[[], None] | None = None) -> Exported:

@@ -13,6 +13,7 @@ import typer
 from texton.atlas.build import Build, open_build, summary
 from texton.atlas.estimate import estimate
 from texton.atlas.plan import Asked, Plan, make_plan
+from texton.cli import atlas_site
 from texton.cli import common as c
 from texton.cli.atlas_progress import amount, atlas_progress, duration
 from texton.engines import Engine, LocalEngine, RayEngine
@@ -26,6 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("export")(atlas_site.export_command)
+app.command("serve")(atlas_site.serve_command)
 
 
 def _said(text: str, *names: str) -> Any:

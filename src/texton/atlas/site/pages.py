@@ -17,7 +17,7 @@ from texton.atlas.site.catalog import FIGURES, Catalog, figures
 from texton.manifest import AtlasLayer
 from texton.store import Unit
 
-STRIP = 16  # tiles of a layer on the overview
+STRIP = 12  # tiles of a layer on the overview
 
 
 @dataclass(frozen=True)

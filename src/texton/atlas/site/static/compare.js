@@ -63,6 +63,7 @@
     if (stage.hidden) return;
     const { width, height } = a.photo;
     stage.style.setProperty("--shape", width / height);
+    stage.style.setProperty("--most", `${9 * width}px`); // beyond that there is only blur
     stage.style.aspectRatio = `${width} / ${height}`;
     place(document.getElementById("left"), a);
     place(document.getElementById("right"), b);

@@ -1,0 +1,321 @@
+"""``texton atlas build`` and ``status``: what is made, extended, refused."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import texton
+from tests.atlases import CAT, COFFEE, QUICK, build, check_complete, start, until
+from tests.conftest import Run
+from tests.test_cli import assert_refused
+from texton.atlas.build import jobs_of
+from texton.atlas.choose import choose_channels, choose_layers, photo_name
+from texton.atlas.estimate import _between
+from texton.atlas.plan import Asked, make_plan
+from texton.atlas.work import UnitWork
+from texton.codes import energy_shares
+from texton.store import Store, Unit
+
+SMALL = ("--layers", "relu1_1,relu2_1", "--channels", "0,3", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An atlas of two layers, two filters each, one photograph."""
+    folder = tmp_path_factory.mktemp("atlas")
+    done = build(CAT, "--out", "a", *SMALL, "--workers", 1, "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["atlas"] == "a" and told["photos"] == ["chelsea"] and told["network"] == "vgg19"
+    assert (told["units"], told["done"], told["failed"], told["left"]) == (4, 4, 0, 0)
+    return folder / "a"
+
+
+def test_the_layout_is_a_picture_and_a_sidecar_a_unit(made: Path, net: texton.Network) -> None:
+    check_complete(made, 4)
+    files = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
+    units = {f"units/relu{n}_1/{c}/chelsea" for n in (1, 2) for c in (0, 3)}
+    pictures = {f"{unit}.{kind}" for unit in units for kind in ("png", "json")}
+    assert files == pictures | {"lock", "manifest.json", "photos/chelsea.png"}
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert manifest["format"] == "texton-atlas/1"
+    assert manifest["weights_hash"] == net.weights_hash and manifest["texton"] == texton.__version__
+    relu2_1 = {"name": "relu2_1", "filters": 128, "stride": 2, "receptive_field": 10}
+    assert manifest["layers"][1] == {**relu2_1, "channels": [0, 3]}
+    assert manifest["photos"][0]["source"] == "chelsea.jpg"
+    assert str(made.parent) not in json.dumps(manifest)  # it may be published
+
+
+def test_a_sidecar_has_the_figures_of_its_picture(made: Path, net: texton.Network) -> None:
+    store, unit = Store.open(made), Unit("relu2_1", 3, "chelsea")
+    record = store.record(unit)
+    assert record is not None
+    shares = {}
+    for name, path in (("photo", store.photo("chelsea")), ("made", store.picture(unit))):
+        code = net.encode(texton.read_image(path), "relu2_1")["relu2_1"]
+        shares[name] = float(energy_shares(code)[0, 3])
+    assert record["energy_share"] == pytest.approx(shares["photo"], rel=1e-5)
+    assert record["leakage"] == pytest.approx(1 - shares["made"], rel=1e-5)
+    assert record["weights_hash"] == net.weights_hash and record["seed"] == 0
+    settings = texton.read_settings(store.picture(unit))
+    assert settings is not None and settings["command"] == record["command"]
+    for key in ("error", "achieved", "status", "steps", "starts", "seconds"):
+        assert settings[key] == record[key]
+
+
+def test_its_command_makes_a_unit_again_bit_for_bit(made: Path, run: Run, tmp_path: Path) -> None:
+    """On as many threads as this process has; the worker had others."""
+    shutil.copy(CAT, tmp_path / "chelsea.jpg")
+    store = Store.open(made)
+    for unit in store.units():
+        record = store.record(unit)
+        assert record is not None
+        again = run(*shlex.split(record["command"])[1:])
+        assert again.code == 0
+        pictures = [Image.open(p).tobytes() for p in (store.picture(unit), again.out.strip())]
+        assert pictures[0] == pictures[1], unit
+
+
+def test_again_makes_nothing_and_more_extends(made: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(made, tmp_path / "a", copy_function=shutil.copy2)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.*")}
+    assert build("--out", "a", cwd=tmp_path).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.*")} == before
+    more = ("--layers", "relu1_2", "--channels", "top2", "--workers", "2")
+    assert build(CAT, COFFEE, "--out", "a", *more, cwd=tmp_path).returncode == 0
+    manifest = Store.open(root).manifest
+    assert [photo.name for photo in manifest.photos] == ["chelsea", "coffee"]
+    assert [layer.name for layer in manifest.layers] == ["relu1_1", "relu1_2", "relu2_1"]
+    assert [len(layer.channels) for layer in manifest.layers] == [2, 2, 2]
+    check_complete(root, 12)
+    for path, date in before.items():
+        assert path.name == "manifest.json" or path.stat().st_mtime_ns == date
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--size", "48"], "has size 32, you ask for 48: use another --out or --size 32"),
+        (["--preset", "fine"], "has preset fast, you ask for fine"),
+        (["--steps", "5"], "has steps 4, you ask for 5"),
+        (["--seed", "1"], "has seed 0, you ask for 1"),
+        (["--enlarge"], "has enlarge off, you ask for on: use another --out or leave --enlarge"),
+        (["--pooling", "max"], "has pooling avg, you ask for max"),
+        (["--weights", "other.safetensors"], "other weights of vgg19"),
+        (["--network", "torchvision:alexnet@random"], "is of vgg19, you ask for torchvision"),
+        (["changed/chelsea.jpg"], "another photograph of this atlas is called"),
+        (["--layers", "relu1_9"], "did you mean 'relu1_"),
+        (["--layers", "rely*"], "no layer of vgg19 matches 'rely*'"),
+        (["--channels", "x"], "is not understood"),
+        (["--channels", "top0"], "is not understood"),
+        (["--channels", "9-4"], "write 4-9"),
+        (["--channels", "900"], "it has 0 to 63"),
+        (["--engine", "rey"], "did you mean 'ray'"),
+        (["--address", "auto"], "add --engine ray"),
+        (["--workers", "0"], "use 1 or more"),
+        (["--size", "8"], "use 16 to"),
+        (["--steps", "0"], "use 1 to"),
+        (["--device", "tpu"], "unknown device"),
+        (["nothing.jpg"], "there is no file"),
+    ],
+)
+def test_what_would_mix_or_cannot_be_is_refused(
+    words: list[str], says: str, made: Path, run: Run, tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    from texton.weights import paper_vgg19
+
+    if "other.safetensors" in words:
+        state = paper_vgg19()
+        state["conv1_1.bias"] = state["conv1_1.bias"] + 1
+        save_file(state, tmp_path / "other.safetensors")
+    (tmp_path / "changed").mkdir()
+    shutil.copy(COFFEE, tmp_path / "changed" / "chelsea.jpg")
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    assert_refused(run("atlas", "build", *words, "--out", made), says)
+    assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+
+
+def test_a_first_build_that_is_refused_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    shutil.copy(COFFEE, tmp_path / "x" / "chelsea.jpg")
+    assert_refused(run("atlas", "build", "--out", "a"), "no photograph is given")
+    two = run("atlas", "build", CAT, "x/chelsea.jpg", "--out", "a", *SMALL)
+    assert_refused(two, "rename one of the files")
+    small = run("atlas", "build", CAT, "--out", "a", "--layers", "pool5", "--size", "30")
+    assert_refused(small, "too small for pool5")
+    assert_refused(run("atlas", "build", CAT, "--out", "x"), "holds other files (chelsea.jpg)")
+    assert_refused(run("atlas", "build", CAT, "--out", "x/chelsea.jpg"), "is not a folder")
+    assert_refused(run("atlas", "status", "a"), "no atlas in 'a'")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+    blocked = run("atlas", "build", CAT, "--out", "x/chelsea.jpg/a", *SMALL)
+    assert_refused(blocked, "cannot write")
+
+
+def test_two_builds_keep_apart(made: Path, run: Run) -> None:
+    store = Store.open(made)
+    with store.lock():
+        second = run("atlas", "build", "--out", made)
+        assert_refused(second, "another build is at work")
+
+
+def test_a_dry_run_measures_and_writes_nothing(run: Run, made: Path, tmp_path: Path) -> None:
+    words = ("atlas", "build", COFFEE, "--dry-run", "--workers", 1)
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    told = json.loads(run(*words, "--out", made, "--json").out)
+    assert (told["units"], told["left"], told["workers"]) == (8, 4, 1)
+    assert 0 < told["seconds"] < 60 and 4 * 500 < told["bytes"] < 4 * 20_000
+    assert 2 <= told["measured"] <= 6
+    assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+    fresh = run(*words, "--out", "new", *SMALL)
+    assert fresh.code == 0 and fresh.out.startswith("4 units, about ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_status_in_words_and_in_json(made: Path, run: Run) -> None:
+    told = json.loads(run("atlas", "status", made, "--json").out)
+    assert {"units", "done", "failed", "left", "rate", "seconds_left"} <= told.keys()
+    assert (told["units"], told["done"], told["failed"], told["left"]) == (4, 4, 0, 0)
+    assert told["rate"] > 0 and told["seconds_left"] == 0
+    assert run("atlas", "status", made).out.startswith("4 of 4 units done")
+
+
+def test_a_running_build_says_so(tmp_path: Path, run: Run) -> None:
+    with start(CAT, "--out", "a", "--layers", "relu1_1", "--size", 32, cwd=tmp_path) as process:
+        until(lambda: len(list(tmp_path.glob("a/units/*/*/*.json"))) > 4, process)
+        status = json.loads(run("atlas", "status", tmp_path / "a", "--json").out)
+        process.kill()
+    assert status["running"] and 0 < status["done"] < 64 and status["seconds_left"] > 0
+    assert status["done"] + status["left"] == status["units"] == 64
+
+
+BROKEN = """
+from pathlib import Path
+import torch
+from torch import nn
+
+class Broken(nn.Module):
+    def forward(self, x):
+        if x.requires_grad and Path("broken").exists():
+            raise ValueError("too hot")
+        return x
+
+def network():
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+    return nn.Sequential(first, nn.ReLU(), Broken(), second, nn.ReLU())
+"""
+
+
+def test_a_unit_that_fails_is_recorded_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(BROKEN)
+    Path("broken").touch()
+    asked = Asked([CAT], network={"network": "net.py:network"}, settings={"size": 32, "steps": 2})
+    plan = make_plan(asked, Path("a"))
+    work = UnitWork(Path("a"), plan.manifest, plan.photos)
+    store = Store(Path("a"), plan.manifest)
+    store.save(plan.manifest)
+    failing = [Unit("4", channel, "chelsea") for channel in (0, 1)]
+    made = list(work(failing))
+    assert [unit.status for unit in made] == ["failed", "failed"]
+    assert made[1].reason is not None and "too hot" in made[1].reason
+    assert not store.picture(failing[0]).exists()
+    assert next(work([Unit("1", 0, "chelsea")])).status in ("ok", "dead")
+    assert "failed: 4:1 on chelsea: " in run("atlas", "status", "a").out
+    Path("broken").unlink()
+    assert all(unit.status in ("ok", "dead") for unit in work(failing))
+    assert store.status()["failed"] == 0
+
+
+def test_a_worker_that_would_make_other_pictures_stops(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    asked = Asked([CAT], layers="relu1_1", settings={"size": 32, "steps": 2})
+    plan = make_plan(asked, tmp_path / "a")
+    other = replace(plan.manifest, settings={**plan.manifest.settings, "dtype": "float64"})
+    unit = [Unit("relu1_1", 0, "chelsea")]
+    with pytest.raises(texton.TextonError, match=r"with dtype .*, the atlas with float64"):
+        next(UnitWork(tmp_path, other, plan.photos)(unit))
+    other = replace(plan.manifest, weights_hash="0")
+    with pytest.raises(texton.TextonError, match="other weights"):
+        next(UnitWork(tmp_path, other, plan.photos)(unit))
+
+
+def test_photographs_of_many_bands_are_kept_and_resumed(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(BROKEN.replace("Conv2d(3, 4", "Conv2d(5, 4") + BANDS)
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "field.npy", rng.random((24, 24, 5), dtype=np.float32))
+    words = ("--out", "a", "--network", "net.py:five", "--bands", "4,2,0", "--layers", "1")
+    first = ("field.npy", *words, "--channels", "0", *QUICK)
+    assert build(*first, "--workers", 1, cwd=tmp_path).returncode == 0
+    more = build("--out", "a", "--channels", "1", "--workers", 1, cwd=tmp_path)
+    assert more.returncode == 0, more.stderr
+    store = Store.open(tmp_path / "a")
+    assert store.status()["done"] == 2
+    for unit in store.units():
+        assert np.load(store.picture(unit).with_suffix(".npy")).shape == (24, 24, 5)
+        record = store.record(unit)
+        assert record is not None and "--bands 4,2,0" in record["command"]
+
+
+BANDS = """
+def five():
+    return network(), {"channels": 5, "mean": 0.5, "std": 0.25, "input_range": 1.0}
+"""
+
+
+def test_layers_are_chosen_by_name_and_pattern(net: texton.Network) -> None:
+    assert choose_layers("relu*_2, conv5_4", net) == [
+        *(f"relu{block}_2" for block in range(1, 6)),
+        "conv5_4",
+    ]
+    everything = choose_layers(None, net)
+    assert len(everything) == 16 and everything[0] == "relu1_1" and everything[-1] == "relu5_4"
+    assert sum(net.layer(name).channels for name in everything) == 5504
+
+
+def test_channels_as_far_as_a_layer_has_them(net: texton.Network, cat: torch.Tensor) -> None:
+    photos = {"cat": cat}
+    chosen = choose_channels("60-70,3", ["relu1_1", "relu2_1"], net, photos)
+    assert chosen["relu1_1"] == [3, 60, 61, 62, 63] and len(chosen["relu2_1"]) == 12
+    assert len(choose_channels("all", ["relu3_1"], net, photos)["relu3_1"]) == 256
+    top = choose_channels("top3", ["relu2_1"], net, photos)["relu2_1"]
+    energy = net.encode(cat, "relu2_1")["relu2_1"].sum((0, 2, 3))
+    assert sorted(top) == sorted(energy.argsort(descending=True)[:3].tolist())
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("cat.jpg", "cat"), ("a b/ö (1).png", "ö-1"), ("...jpg", "photo"), ("x.tar.png", "x.tar")],
+)
+def test_a_photograph_is_named_after_its_file(file: str, name: str) -> None:
+    assert photo_name(Path(file)) == name
+
+
+def test_jobs_hold_every_unit_once_and_all_layers_side_by_side() -> None:
+    units = [Unit(x, c, p) for x, n in (("a", 64), ("b", 512)) for c in range(n) for p in "uv"]
+    jobs = jobs_of(units, workers=2)
+    assert sorted(unit for job in jobs for unit in job) == sorted(units)
+    assert all(len({(u.layer, u.photo) for u in job}) == 1 and len(job) <= 32 for job in jobs)
+    half = [unit.layer for job in jobs[: len(jobs) // 2] for unit in job]
+    assert half.count("a") == pytest.approx(64, abs=32)
+    assert len(jobs_of(units[:6], workers=2)) >= 4
+
+
+def test_seconds_between_measured_layers_lie_between() -> None:
+    names = ["a", "b", "c", "d"]
+    assert _between({"a": 1.0, "c": 3.0}, names, "b") == 2.0
+    assert _between({"a": 1.0, "c": 3.0}, names, "d") == 3.0
+    assert _between({"b": 1.0}, names, "a") == 1.0

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from texton.experiments import figure1, figure2, figure3, figure4, figure5
+from texton.experiments import (
+    depth,
+    figure1,
+    figure2,
+    figure3,
+    figure4,
+    figure5,
+    reallocation,
+    specific_texture,
+)
 from texton.experiments.frame.experiment import Experiment
 
-EXPERIMENTS: dict[str, Experiment] = {
-    module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (figure1, figure2, figure3, figure4, figure5)
-}
+_MODULES = (
+    figure1,
+    figure2,
+    figure3,
+    figure4,
+    figure5,
+    specific_texture,
+    depth,
+    reallocation,
+)
+EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in _MODULES}

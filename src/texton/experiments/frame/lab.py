@@ -51,7 +51,8 @@ class Lab:
     ) -> None:
         self.name, self.options, self._bench = name, options, bench
         self._on_unit, self._tell = on_unit, tell
-        self._done = self._units = 0
+        self._noted: set[str] = set()
+        self._units = 0
 
     @cached_property
     def network(self) -> Network:
@@ -143,9 +144,12 @@ class Lab:
         return {key: made for key, made in found.items() if made is not None}
 
     def _note(self, key: str) -> None:
-        self._done += 1
+        if key in self._noted:
+            return
+        self._noted.add(key)
         if self._on_unit:
-            self._on_unit(key, self._done, max(self._units, self._done))
+            done = len(self._noted)
+            self._on_unit(key, done, max(self._units, done))
 
     def _pictures(self, paths: Sequence[Any], samples: Sequence[str]) -> list[Picture]:
         return read_pictures(paths, samples, self.options.size, self.network.channels)

@@ -51,7 +51,7 @@
 
   function place(image, of) {
     image.alt = of.layer ? `Texture of ${of.label}` : `The photograph ${of.label}`;
-    image.src = of.image;
+    if (image.getAttribute("src") !== of.image) image.src = of.image;
   }
 
   let turn = 0;
@@ -59,14 +59,13 @@
     const mine = ++turn;
     const a = side("a"), b = side("b");
     note.textContent = a.problem || b.problem || "";
-    stage.hidden = table.hidden = !!(a.problem || b.problem);
-    if (stage.hidden) return;
+    table.hidden = !!(a.problem || b.problem);
+    stage.hidden = stage.hidden || table.hidden;
+    if (table.hidden) return;
     const { width, height } = a.photo;
     stage.style.setProperty("--shape", width / height);
     stage.style.setProperty("--most", `${9 * width}px`); // beyond that there is only blur
     stage.style.aspectRatio = `${width} / ${height}`;
-    place(document.getElementById("left"), a);
-    place(document.getElementById("right"), b);
     const spell = (of) => encodeURIComponent(`${of.layer ? `${of.layer.name}:${of.channel}` : ""}@${of.photo.name}`);
     try {
       history.replaceState(null, "", `${location.pathname}?a=${spell(a)}&b=${spell(b)}`);
@@ -82,6 +81,10 @@
     const unmade = [a, b].filter((of, at) => of.layer && (!told[at] || !["ok", "dead"].includes(told[at].status)));
     if (unmade.length) note.textContent = `${unmade.map((of) => of.label).join(" and ")}: not made yet.`;
     stage.hidden = unmade.length > 0;
+    if (!unmade.length) {
+      place(document.getElementById("left"), a);
+      place(document.getElementById("right"), b);
+    }
     table.tBodies[0].replaceChildren(...FIGURES.map((key) => {
       const row = document.createElement("tr");
       const head = document.createElement("th");

@@ -1,0 +1,340 @@
+"""The atlas in a real browser: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from tests.fake_atlas import add_unit, fake_atlas
+from texton.atlas.index import TextureIndex
+from texton.atlas.site.catalog import Catalog
+from texton.atlas.site.export import export
+from texton.atlas.site.follow import Follower
+from texton.atlas.site.serve import listen, make_app
+from texton.atlas.site.site import Site
+from texton.store import Unit
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium here: apt-get install chromium runs these"
+)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+]
+MANY = 5504
+
+
+class Visit:
+    """A page, everything it asked for, and whatever went wrong on it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.problems: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("requestfailed", self._failed)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", self._listen)
+        page.set_default_timeout(15_000)
+
+    def _failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # given up for the next page
+            self.problems.append(f"{request.failure}: {request.url}")
+
+    def _listen(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(message.text)
+
+    def pictures(self) -> set[str]:
+        """The addresses of tiles that were fetched."""
+        return {url for url in self.requests if re.search(r"/\d+\.[^/]+\.png$", url)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Visit]:
+    """A desktop's page; at the end nothing may have gone wrong, nothing asked of elsewhere."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    visit = Visit(context.new_page())
+    yield visit
+    foreign = [u for u in visit.requests if not re.match(r"file://|http://127\.0\.0\.1|data:", u)]
+    context.close()
+    assert visit.problems == []
+    assert foreign == []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An export with similar textures, as it opens from a disk."""
+    root = tmp_path_factory.mktemp("site")
+    states = {("relu1_1", 3): "dead", ("relu1_1", 5): None}
+    store = fake_atlas(
+        root / "atlas",
+        [("relu1_1", 12), ("relu2_1", 120)],
+        status=lambda unit: states.get((unit.layer, unit.channel), "ok"),
+    )
+    catalog = Catalog.read(store)
+    export(Site(catalog, TextureIndex(store).update(catalog.alive())), root / "site")
+    return f"file://{root / 'site'}"
+
+
+def captions(page: Any) -> list[str]:
+    found: list[str] = page.locator(".grid .tile .caption span:first-child").all_inner_texts()
+    return found
+
+
+def focused(page: Any) -> str:
+    label: str = page.evaluate("document.activeElement.getAttribute('aria-label') || ''")
+    return label
+
+
+def test_the_grid_shows_sorts_and_changes_photograph(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/relu2_1/index.html")
+    assert captions(page)[:4] == ["0", "1", "2", "3"]
+    page.select_option("[name=sort]", "error")
+    by_error = sorted(range(120), key=lambda channel: (channel * 37 % 100, channel))
+    assert captions(page)[:6] == [str(channel) for channel in by_error[:6]]
+    assert "sort=error" in page.url
+    page.select_option("[name=sort]", "energy")
+    by_energy = sorted(range(120), key=lambda channel: (-(channel * 53 % 100), channel))
+    assert captions(page)[:6] == [str(channel) for channel in by_energy[:6]]
+    page.check("[name=photo][value=cup]", force=True)
+    assert page.locator(".grid img").first.get_attribute("src").endswith(f"{by_energy[0]}.cup.png")
+    page.reload()  # the choice is in the address
+    assert captions(page)[0] == str(by_energy[0])
+    assert page.locator(".grid img").first.get_attribute("src").endswith(".cup.png")
+    loaded = "[...document.querySelectorAll('.grid img')].every(i => i.complete && i.naturalWidth)"
+    page.wait_for_function(loaded)
+
+
+def test_the_grid_is_walked_by_keyboard_and_opened(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/relu2_1/index.html")
+    columns = int(page.get_attribute("#grid", "aria-colcount"))
+    page.focus('.grid [tabindex="0"]')
+    for key, channel in (
+        ("ArrowRight", 1),
+        ("ArrowDown", 1 + columns),
+        ("ArrowLeft", columns),
+        ("ArrowUp", 0),
+        ("Control+End", 119),
+        ("Control+Home", 0),
+    ):
+        page.keyboard.press(key)
+        assert focused(page).startswith(f"relu2_1:{channel},"), key
+        box = page.evaluate(
+            "(r => [r.top, innerHeight - r.bottom])(document.activeElement.getBoundingClientRect())"
+        )
+        assert min(box) >= -1, key
+    assert page.locator('.grid [tabindex="0"]').count() == 1
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/relu2_1/1.html")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/relu2_1/2.html")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/relu2_1/1.html")
+
+
+def test_search_jumps_from_any_page(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/index.html")
+    for text, address in (
+        ("relu2_1:17", "relu2_1/17.html"),
+        ("21", "relu2_1/21.html"),
+        ("RELU1_1:2", "relu1_1/2.html"),
+        ("relu2_1", "relu2_1/index.html"),
+    ):
+        page.keyboard.press("/")
+        page.keyboard.type(text)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/{address}")
+    page.keyboard.press("/")
+    page.keyboard.type("relu2_2:7")
+    page.keyboard.press("Enter")
+    assert "Did you mean relu2_1?" in page.inner_text("#found")
+    page.fill("#find", "relu2_1:500")
+    page.keyboard.press("Enter")
+    assert "it has 0–119" in page.inner_text("#found")
+    assert page.url.endswith("relu2_1/index.html")
+
+
+def test_a_filters_page_shows_it_all_and_copies_its_command(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/relu2_1/17.html")
+    assert page.title().startswith("relu2_1:17")
+    assert page.locator("article.unit").count() == 2
+    wide = page.evaluate("document.querySelector('.unit img').getBoundingClientRect().width")
+    assert wide > 400
+    nearest = page.locator(".near .tile").first
+    assert nearest.get_attribute("aria-label") == "relu2_1:81"  # the same picture, 64 later
+    page.evaluate("navigator.clipboard.writeText = text => { window.copied = text; }")
+    page.click("[data-copy] >> nth=0")
+    page.wait_for_function("window.copied === \"texton filter cat.jpg 'relu2_1:17' --size 48\"")
+    nearest.click()
+    page.wait_for_url("**/relu2_1/81.html")
+
+
+def test_the_map_lays_out_every_live_filter(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/relu1_1/index.html?view=map")
+    assert sorted(map(int, captions_of_map(page))) == [0, 1, 2, 4, 6, 7, 8, 9, 10, 11]
+    assert "2 filters have no texture" in page.inner_text("#note")
+    page.focus('.grid [tabindex="0"]')
+    page.keyboard.press("Control+End")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"relu1_1/\d+\.html"))
+
+
+def captions_of_map(page: Any) -> list[str]:
+    labels = page.eval_on_selector_all(".grid .tile", "all => all.map(tile => tile.title)")
+    return [label.rpartition(":")[2] for label in labels]
+
+
+def test_two_pictures_are_compared_with_a_slider(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/relu2_1/17.html")
+    page.keyboard.press("c")
+    page.wait_for_url("**/compare.html?**")
+    page.wait_for_selector("tbody tr")
+    assert page.input_value("[name=a]") == "relu2_1:17" and page.input_value("[name=b]") == (
+        "relu2_1:81"
+    )
+    seen = "getComputedStyle(document.getElementById('left')).clipPath"
+    page.focus("#slider")
+    page.keyboard.press("Home")
+    assert "100%" in page.evaluate(seen)
+    page.keyboard.press("End")
+    assert page.evaluate(seen).startswith("inset(0px)") or " 0%" in page.evaluate(seen)
+    box = page.locator("#stage").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] / 2)
+    assert abs(float(page.input_value("#slider")) - 25) < 3
+    page.fill("[name=b]", "")
+    page.select_option("[name=b-photo]", "cup")
+    page.wait_for_function("document.getElementById('right').src.endsWith('photos/cup.png')")
+    cells = page.locator("tbody tr").first.locator("td").all_inner_texts()
+    assert cells == ["0.616", "–"]
+    page.fill("[name=b]", "relu9:1")
+    page.press("[name=b]", "Enter")
+    assert "no layer relu9" in page.inner_text("#note")
+    page.fill("[name=b]", "relu1_1:5")
+    page.press("[name=b]", "Enter")
+    page.wait_for_function("document.getElementById('note').textContent.includes('not made yet')")
+    assert page.is_hidden("#stage")
+
+
+def test_light_and_dark_and_a_phone(browser: Any, site: str) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    for path in ("index.html", "relu2_1/index.html", "relu2_1/7.html", "compare.html", "all.html"):
+        page.goto(f"{site}/{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.evaluate(ground) == "rgb(18, 18, 19)"
+    page.click("#theme")
+    assert page.evaluate(ground) == "rgb(251, 251, 250)"
+    page.goto(f"{site}/index.html")  # remembered
+    assert page.evaluate(ground) == "rgb(251, 251, 250)"
+    context.close()
+
+
+def test_every_page_is_whole_without_a_script(browser: Any, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    page.goto(f"{site}/index.html")
+    page.click("#l2 a")
+    assert '<a href="17.html">relu2_1:17</a>' in page.inner_html("noscript")
+    page.goto(f"{site}/relu2_1/17.html")
+    assert page.locator("article.unit img").count() == 4
+    page.click("[rel=next]")
+    assert page.url.endswith("relu2_1/18.html")
+    context.close()
+
+
+def test_only_what_is_seen_of_5504_tiles_is_fetched(visit: Visit, tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path / "atlas", [("features", MANY)], ["cat"])
+    export(Site(Catalog.read(store)), tmp_path / "site")
+    page = visit.page
+    for address in ("features/index.html", "all.html"):
+        visit.requests.clear()
+        page.goto(f"file://{tmp_path}/site/{address}", wait_until="load")
+        seen = "[...document.querySelectorAll('.grid .tile')].length"
+        tiles = page.evaluate(seen)
+        page.wait_for_timeout(300)
+        assert 40 < tiles < 160
+        assert 40 < len(visit.pictures()) <= tiles
+        assert len(visit.requests) - len(visit.pictures()) < 12
+        before = len(visit.pictures())
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+        page.wait_for_timeout(300)
+        assert 40 < len(visit.pictures()) - before <= 160  # what was jumped over is not fetched
+        assert page.evaluate(seen) < 160
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_selector(f'[data-slot="{MANY - 1}"]')
+
+
+@contextmanager
+def serving(follower: Follower) -> Iterator[str]:
+    with listen("127.0.0.1", 0) as bound:
+        config = uvicorn.Config(
+            make_app(follower), log_level="warning", timeout_graceful_shutdown=1
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+def test_pictures_appear_while_an_atlas_is_built(visit: Visit, tmp_path: Path) -> None:
+    store = fake_atlas(
+        tmp_path, [("relu1_1", 8)], ["cat"], lambda u: "ok" if u.channel < 2 else None
+    )
+    page = visit.page
+    with serving(Follower(store)) as address:
+        page.goto(f"{address}/relu1_1/index.html")
+        assert page.locator(".grid img").count() == 2
+        assert "2 of 8 pictures" in page.inner_text("#made")
+        page.evaluate("window.same = true")  # a reload would forget it
+        add_unit(store, Unit("relu1_1", 6, "cat"))
+        page.wait_for_selector('.grid img[src$="relu1_1/6.cat.png"]')
+        page.wait_for_function("document.getElementById('made').textContent.startsWith('3 of 8')")
+        assert page.evaluate("window.same")
+        page.goto(f"{address}/index.html")
+        add_unit(store, Unit("relu1_1", 7, "cat"))
+        page.wait_for_selector('.strip img[src$="relu1_1/7.cat.png"]')
+        page.goto(f"{address}/relu1_1/4.html")
+        add_unit(store, Unit("relu1_1", 4, "cat"))
+        page.wait_for_selector('.unit img[src$="relu1_1/4.cat.png"]')
+        page.wait_for_selector("text=Achieved")
+        page.goto("about:blank")

@@ -1,0 +1,332 @@
+"""The atlas as pages, without a browser: what is exported, what is served, what is similar."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from starlette.testclient import TestClient
+
+from tests.conftest import Run
+from tests.fake_atlas import add_unit, fake_atlas
+from tests.test_cli import assert_refused
+from texton.atlas.index import TextureIndex
+from texton.atlas.similar import Similar
+from texton.atlas.site import addresses
+from texton.atlas.site.catalog import Catalog
+from texton.atlas.site.follow import Follower
+from texton.atlas.site.serve import _events, make_app
+from texton.atlas.site.site import Site
+from texton.store import Store, Unit
+
+EVIL = "<script>alert(1)</script>"
+ODD = "_blocks.2._swish#2"
+
+
+class Links(HTMLParser):
+    """The addresses a page refers to, its element ids, and its tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.images_without_alt = 0
+        self.inline = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        self.addresses += [told[key] or "" for key in ("href", "src") if key in told]
+        self.ids += [told["id"] or ""] if "id" in told else []
+        self.images_without_alt += tag == "img" and "alt" not in told
+        self.inline += "style" in told or (tag == "script" and "src" not in told)
+        self.inline += any(key.startswith("on") for key in told)
+
+
+def read(kind: str, text: str) -> dict[str, object]:
+    found = re.search(r"push\((.*)\);\n$", text, re.S)
+    assert found
+    name, value = json.loads(found[1])
+    assert name == kind and isinstance(value, dict)
+    return value
+
+
+def check_links(root: Path) -> int:
+    """Every address on every page leads to a file of the site; returns how many there were."""
+    count = 0
+    for page in root.rglob("*.html"):
+        links = Links(page.read_text())
+        assert links.images_without_alt == 0 and links.inline == 0, page
+        assert len(links.ids) == len(set(links.ids)), page
+        for address in links.addresses:
+            parts = urlsplit(address)
+            if address == "data:," or (address.startswith("#") and address[1:] in links.ids):
+                continue
+            assert not parts.scheme and not parts.netloc, f"{page} asks for {address}"
+            target = (page.parent / unquote(parts.path)).resolve()
+            assert target.is_file() and root.resolve() in target.parents, f"{page}: {address}"
+            count += 1
+    return count
+
+
+def test_an_export_is_whole_and_asks_for_nothing_else(run: Run, tmp_path: Path) -> None:
+    fake_atlas(tmp_path / "atlas")
+    outcome = run("atlas", "export", "atlas", "--out", "site", "--no-similar", "--json")
+    assert outcome.code == 0, outcome.err
+    made = json.loads(outcome.out)
+    assert made["site"] == "site/index.html" and made["units"] == made["done"] == 104
+    site = tmp_path / "site"
+    assert check_links(site) > 500
+    assert len(list(site.glob("relu2_1/*.html"))) == 41
+    assert len(list(site.glob("relu2_1/*.png"))) == 80
+    master = tmp_path / "atlas/units/relu2_1/7/cup.png"
+    assert (site / "relu2_1/7.cup.png").read_bytes() == master.read_bytes()
+    shipped = [p for p in site.rglob("*") if p.suffix in (".html", ".js", ".css")]
+    outside = [p for p in shipped if re.search(r"https?://|url\(|import\b|fetch\(", p.read_text())]
+    assert not outside
+
+
+def test_a_filters_page_tells_everything_without_a_script(tmp_path: Path) -> None:
+    site = Site(Catalog.read(fake_atlas(tmp_path)))
+    page = site.content("relu2_1/7.html")
+    assert isinstance(page, str)
+    for told in ("relu2_1:7", "0.736", "26.2 %", "7.10 %", "90.0 %", "5 × 5 px"):
+        assert told in page, told
+    for photo in ("cat", "cup"):
+        assert f'src="../relu2_1/7.{photo}.png"' in page
+        assert f'src="../photos/{photo}.png"' in page
+        assert f"texton filter {photo}.jpg &#39;relu2_1:7&#39; --size 48" in page
+    assert 'rel="prev" href="6.html"' in page and 'rel="next" href="8.html"' in page
+
+
+def test_dead_failed_and_missing_units_are_shown_as_such(tmp_path: Path) -> None:
+    told = {0: "dead", 1: "failed", 2: None}
+    store = fake_atlas(tmp_path, [("relu1_1", 4)], ["cat"], lambda u: told.get(u.channel, "ok"))
+    site = Site(Catalog.read(store))
+    pages = [site.content(f"relu1_1/{channel}.html") for channel in range(4)]
+    texts = [page for page in pages if isinstance(page, str)]
+    assert "stayed silent" in texts[0] and "out of &lt;memory&gt;" in texts[1]
+    assert "Not made yet" in texts[2] and "Not made yet" not in texts[3]
+    assert site.content("relu1_1/1.cat.png") is None and site.content("relu1_1/2.cat.png") is None
+    layer = read("layer", str(site.content("assets/layers/relu1_1.js")))
+    assert layer["photos"][0]["status"] == ["dead", "failed", None, "ok"]  # type: ignore[index]
+    assert layer["photos"][0]["error"][1] is None  # type: ignore[index]
+    overview = str(site.content("index.html"))
+    assert "1 dead" in overview and "1 failed" in overview and "2 of 4 pictures" in overview
+
+
+def test_any_name_is_escaped_and_has_an_address(run: Run, tmp_path: Path) -> None:
+    fake_atlas(tmp_path / "atlas", [(EVIL, 2), (ODD, 3), ("assets", 1), ("CON", 1)], ["a b&c"])
+    assert run("atlas", "export", "atlas", "--out", "site", "--no-similar").code == 0
+    site = tmp_path / "site"
+    check_links(site)
+    assert (site / "_blocks.2._swish~232/1.html").is_file() and (site / ".nojekyll").exists()
+    assert (site / "~61ssets/0.html").is_file()
+    for page in site.rglob("*.html"):
+        assert "<script>alert" not in page.read_text(), page
+    data = (site / "assets/atlas.js").read_text()
+    assert read("atlas", data)["layers"][0]["name"] == EVIL  # type: ignore[index]
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), min_size=2, max_size=2, unique=True))
+def test_two_names_never_share_an_address(names: list[str]) -> None:
+    first, second = map(addresses.slug, names)
+    assert first != second
+    for slug in (first, second):
+        assert re.fullmatch(r"[A-Za-z0-9_.~-]+", slug)
+        assert slug not in (".", "..") and slug[0] != "." and slug[-1] != "."
+        assert slug.lower() not in ("assets", "photos", "con", "nul")
+
+
+def test_an_earlier_export_is_replaced_and_nothing_else(run: Run, tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path / "atlas", [("relu1_1", 3), ("relu1_2", 2)], ["cat"])
+    words = ("atlas", "export", "atlas", "--no-similar", "--out")
+    assert run(*words, "site").code == 0
+    (tmp_path / "site/mine.txt").write_text("mine")
+    store.save(replace(store.manifest, layers=store.manifest.layers[:1]))
+    assert run(*words, "site").code == 0
+    assert not list((tmp_path / "site/relu1_2").glob("*"))
+    assert (tmp_path / "site/mine.txt").read_text() == "mine"
+    check_links(tmp_path / "site")
+
+
+def test_what_cannot_be_exported_is_refused(run: Run, tmp_path: Path) -> None:
+    fake_atlas(tmp_path / "atlas", [("relu1_1", 2)], ["cat"])
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("mine")
+    assert_refused(run("atlas", "export", "atlas", "--out", "full"), "not empty")
+    assert_refused(run("atlas", "export", "atlas", "--out", "atlas/site"), "inside the atlas")
+    assert_refused(run("atlas", "export", "full", "--out", "new"), "no atlas")
+    assert_refused(run("atlas", "export", "atlas", "--out", "full/mine.txt"), "is a file")
+    assert_refused(run("atlas", "serve", "full"), "no atlas")
+    assert not (tmp_path / "new").exists() and [p.name for p in full.iterdir()] == ["mine.txt"]
+    assert run("atlas", "export", "atlas", "--out", "full", "--force", "--no-similar").code == 0
+    assert (full / "mine.txt").exists() and (full / "index.html").exists()
+
+
+def test_a_port_that_is_taken_is_refused(run: Run, tmp_path: Path) -> None:
+    fake_atlas(tmp_path / "atlas", [("relu1_1", 1)], ["cat"])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert_refused(run("atlas", "serve", "atlas", "--port", port), f"port {port} is taken")
+    assert_refused(run("atlas", "serve", "atlas", "--port", 99999), "--port is 99999")
+
+
+def test_large_pictures_have_thumbnails(tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path, [("relu1_1", 2)], ["cat"])
+    wide = tuple(replace(photo, width=300, height=200) for photo in store.manifest.photos)
+    store.save(replace(store.manifest, photos=wide))
+    Image.new("RGB", (300, 200), "red").save(store.picture(Unit("relu1_1", 0, "cat")))
+    site = Site(Catalog.read(store))
+    small = site.content("relu1_1/0.cat.thumb.webp")
+    assert isinstance(small, bytes) and small[8:12] == b"WEBP"
+    assert "0.cat.thumb.webp" in str(site.content("index.html"))
+    assert "relu1_1/0.cat.thumb.webp" in set(site.paths())
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[TestClient, Follower, Store]]:
+    store = fake_atlas(
+        tmp_path, [("relu1_1", 6)], ["cat"], lambda u: "ok" if u.channel < 2 else None
+    )
+    follower = Follower(store)
+    with TestClient(make_app(follower, watch=False), base_url="http://127.0.0.1") as client:
+        yield client, follower, store
+
+
+def test_the_server_has_what_an_export_has(
+    served: tuple[TestClient, Follower, Store],
+) -> None:
+    client, follower, _ = served
+    for path in follower.site.paths():
+        answer = client.get(f"/{path}")
+        assert answer.status_code == 200, path
+        content = follower.site.content(path)
+        expected = content.read_bytes() if isinstance(content, Path) else content
+        got = answer.text if isinstance(expected, str) else answer.content
+        assert got == expected, path
+    assert client.get("/").text == client.get("/index.html").text
+    assert "texton-live" in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/nothing", "/relu1_1/9.html", "/relu1_1/01.html", "/relu1_1/4.cat.png", "/manifest.json",
+     "/../manifest.json", "/%2e%2e/manifest.json", "/relu1_1/%2e%2e/%2e%2e/manifest.json"],
+)  # fmt: skip
+def test_the_server_has_nothing_else(served: tuple[TestClient, Follower, Store], path: str) -> None:
+    assert served[0].get(path).status_code == 404
+
+
+def test_a_foreign_name_for_this_machine_is_turned_away(
+    served: tuple[TestClient, Follower, Store],
+) -> None:
+    client = served[0]
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    assert client.get("/", headers={"host": "localhost:8000"}).status_code == 200
+
+
+def first_news(follower: Follower, since: str) -> tuple[str, dict[str, object]]:
+    """The first event of a connection, as a browser would read it: its id and its data."""
+
+    async def wait() -> str:
+        async for text in _events(follower, since):
+            if "event:" in text:
+                return text
+        raise AssertionError("no event")
+
+    lines = dict(line.split(": ", 1) for line in asyncio.run(wait()).strip().split("\n"))
+    if lines["event"] == "changed":
+        return "changed", {}
+    return lines["id"], json.loads(lines["data"])
+
+
+def test_events_tell_what_is_new_and_a_reconnection_goes_on(
+    served: tuple[TestClient, Follower, Store],
+) -> None:
+    client, follower, store = served
+    found = re.search(r'texton-live" content="([^"]+)"', client.get("/").text)
+    assert found
+    add_unit(store, Unit("relu1_1", 3, "cat"))
+    follower.look()
+    position, news = first_news(follower, found[1])
+    assert [unit[:3] for unit in news["units"]] == [["relu1_1", 3, "cat"]]  # type: ignore[attr-defined]
+    assert news["status"]["done"] == 3  # type: ignore[index]
+    add_unit(store, Unit("relu1_1", 4, "cat"), "failed")
+    follower.look()
+    later, again = first_news(follower, position)
+    assert [unit[1] for unit in again["units"]] == [4] and later != position  # type: ignore[attr-defined]
+    add_unit(store, Unit("relu1_1", 4, "cat"))
+    follower.look()
+    _, retried = first_news(follower, later)
+    assert retried["units"][0][3][0] == "ok"  # type: ignore[index]
+    assert "relu1_1/4.cat.png" in client.get("/relu1_1/4.html").text
+
+
+def test_a_page_of_another_server_or_another_plan_is_made_anew(
+    served: tuple[TestClient, Follower, Store],
+) -> None:
+    _, follower, store = served
+    before = follower.spell(0)
+    assert first_news(follower, "other-0")[0] == "changed"
+    builder = Store.open(store.root)  # another process's: nothing but the disk is shared
+    more = tuple(replace(layer, filters=8) for layer in store.manifest.layers)
+    builder.save(replace(store.manifest, layers=more))
+    follower.look()
+    assert first_news(follower, before)[0] == "changed"
+
+
+def test_similar_textures_are_similar(tmp_path: Path) -> None:
+    """Channels 64 apart have the same picture: they must be each other's nearest."""
+    store = fake_atlas(tmp_path, [("relu1_1", 68), ("relu1_2", 8)], ["cat", "cup"])
+    catalog = Catalog.read(store)
+    similar = TextureIndex(store).update(catalog.alive())
+    for channel in range(4):
+        assert similar.same["relu1_1", channel][0] == ("relu1_1", channel + 64)
+        assert similar.others["relu1_2", channel][0][1] % 64 == channel
+        assert all(layer == "relu1_2" for layer, _ in similar.others["relu1_1", channel])
+    found = similar.maps["relu1_1"]
+    assert sorted(found.cells) == sorted(found.walk()) == list(range(68))
+    assert len(set(found.cells.values())) == 68
+    assert max(found.cells.values()) < found.columns * found.rows
+    page = str(Site(catalog, similar).content("relu1_1/0.html"))
+    assert "Similar textures" in page and "64.html" in page
+
+
+def test_the_index_is_kept_and_brought_up_to_date(tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path, [("relu1_1", 12)], ["cat"], lambda u: "ok" if u.channel else None)
+    first = TextureIndex(store).update(Catalog.read(store).alive())
+    measured: list[int] = []
+    again = TextureIndex(store).update(
+        Catalog.read(store).alive(), lambda done, count: measured.append(count)
+    )
+    assert again == first and measured == []
+    add_unit(store, Unit("relu1_1", 0, "cat"))
+    later = TextureIndex(store).update(
+        Catalog.read(store).alive(), lambda done, count: measured.append(count)
+    )
+    assert measured == [1] and ("relu1_1", 0) in later.same
+    (tmp_path / "index/textures.npz").write_bytes(b"damaged")
+    assert TextureIndex(store).update(Catalog.read(store).alive()) == later
+
+
+def test_an_atlas_with_nothing_made_has_pages(tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path, [("relu1_1", 3)], ["cat"], lambda u: None)
+    catalog = Catalog.read(store)
+    assert TextureIndex(store).update(catalog.alive()) == Similar()
+    site = Site(catalog)
+    assert all(site.content(path) is not None for path in site.paths())

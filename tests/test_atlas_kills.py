@@ -15,17 +15,29 @@ from tests.atlases import (
     QUICK,
     TEXTON,
     alive,
-    build,
     check_complete,
     finished,
     start,
     until,
     workers,
 )
+from tests.conftest import Run
 from texton.store import Store, Unit
 
-MANY = (CAT, "--out", "a", "--layers", "relu1_1,relu1_2", "--size", "32", "--steps", "20")
-UNITS = 128
+MANY = (
+    CAT,
+    "--out",
+    "a",
+    "--layers",
+    "relu1_1,relu1_2",
+    "--channels",
+    "0-31",
+    "--size",
+    "32",
+    "--steps",
+    "20",
+)
+UNITS = 64
 
 
 def kill_a_worker_then_all(root: Path, process: subprocess.Popen[str], mark: str) -> list[int]:
@@ -43,7 +55,9 @@ def kill_a_worker_then_all(root: Path, process: subprocess.Popen[str], mark: str
     return crew
 
 
-def test_kill_9_of_a_worker_then_of_the_parent_and_the_next_run_finishes(tmp_path: Path) -> None:
+def test_kill_9_of_a_worker_then_of_the_parent_and_the_next_run_finishes(
+    tmp_path: Path, run: Run
+) -> None:
     root = tmp_path / "a"
     with start(*MANY, "--workers", "2", cwd=tmp_path) as process:
         crew = kill_a_worker_then_all(root, process, "spawn_main")
@@ -56,21 +70,23 @@ def test_kill_9_of_a_worker_then_of_the_parent_and_the_next_run_finishes(tmp_pat
     store.sidecar(second).unlink()  # a kill between picture and sidecar
     (store.picture(last).parent / ".chelsea.png.abc.tmp").write_bytes(b"half")
     kept = store.picture(last).stat().st_mtime_ns
-    again = build("--out", "a", "--json", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    made = json.loads(again.stdout)
+    again = run("atlas", "build", "--out", "a", "--json")
+    assert again.code == 0, again.err
+    made = json.loads(again.out)
     assert (made["units"], made["done"], made["failed"], made["left"]) == (UNITS, UNITS, 0, 0)
     check_complete(root, UNITS)
     assert store.picture(last).stat().st_mtime_ns == kept
 
 
-def test_kill_9_of_rays_worker_then_of_the_parent_and_the_next_run_finishes(tmp_path: Path) -> None:
+def test_kill_9_of_rays_worker_then_of_the_parent_and_the_next_run_finishes(
+    tmp_path: Path, run: Run
+) -> None:
     root = tmp_path / "a"
     with start(*MANY, "--engine", "ray", "--workers", "2", cwd=tmp_path) as process:
         crew = kill_a_worker_then_all(root, process, "ray::_serve")
     until(lambda: not any(map(alive, crew)))
     assert finished(root) < UNITS
-    assert build("--out", "a", cwd=tmp_path).returncode == 0
+    assert run("atlas", "build", "--out", "a").code == 0
     check_complete(root, UNITS)
 
 
@@ -93,7 +109,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
 # user namespaces are allowed no need to be root.
 SMALL_DISK = """
 mkdir disk && mount -t tmpfs -o size=1m tmpfs disk || exit 99
-cd disk && head -c 600000 /dev/zero > filler
+cd disk && head -c 700000 /dev/zero > filler
 "$@"
 code=$?
 cp -a a ../a
@@ -113,7 +129,9 @@ def on_a_small_disk(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_a_full_disk_ends_the_build_in_one_line_and_the_next_run_finishes(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_build_in_one_line_and_the_next_run_finishes(
+    tmp_path: Path, run: Run
+) -> None:
     full = on_a_small_disk(*TEXTON, "atlas", "build", *map(str, MANY), cwd=tmp_path)
     assert full.returncode == 2, full.stderr
     errors = [line for line in full.stderr.splitlines() if line.startswith("error: ")]
@@ -123,7 +141,7 @@ def test_a_full_disk_ends_the_build_in_one_line_and_the_next_run_finishes(tmp_pa
     store = Store.open(root)
     assert 0 < store.status()["done"] == finished(root) < UNITS
     assert not list(root.rglob("*.tmp*"))
-    assert build("--out", "a", cwd=tmp_path).returncode == 0
+    assert run("atlas", "build", "--out", "a").code == 0
     check_complete(root, UNITS)
 
 
@@ -146,17 +164,19 @@ def network():
 """
 
 
-def test_a_unit_that_kills_its_workers_is_named_and_stops_no_other(tmp_path: Path) -> None:
+def test_a_unit_that_kills_its_workers_is_named_and_stops_no_other(
+    tmp_path: Path, run: Run
+) -> None:
     (tmp_path / "net.py").write_text(DEADLY)
     (tmp_path / "deadly").touch()
     words = (CAT, "--out", "a", "--network", "net.py:network", "--channels", "1", *QUICK)
-    failed = build(*words, "--workers", "1", "--json", cwd=tmp_path)
-    assert failed.returncode == 1, failed.stderr
-    assert "1 unit failed" in failed.stderr and "Traceback" not in failed.stderr
-    made = json.loads(failed.stdout)
+    failed = run("atlas", "build", *words, "--workers", "1", "--json")
+    assert failed.code == 1, failed.err
+    assert "1 unit failed" in failed.err and "Traceback" not in failed.err
+    made = json.loads(failed.out)
     assert (made["units"], made["done"], made["failed"], made["left"]) == (2, 1, 1, 0)
     record = Store.open(tmp_path / "a").record(Unit("4", 1, "chelsea"))
     assert record is not None and record["status"] == "failed" and "SIGKILL" in record["reason"]
     (tmp_path / "deadly").unlink()
-    assert build("--out", "a", cwd=tmp_path).returncode == 0
+    assert run("atlas", "build", "--out", "a").code == 0
     check_complete(tmp_path / "a", 2)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.atlases import CAT, QUICK, build, check_complete
 from texton.engines import Engine, Ledger, LocalEngine, RayEngine
 from texton.errors import TextonError
 
@@ -58,7 +59,10 @@ def test_killed_workers_lose_nothing_and_a_killing_item_is_given_up(
         else:
             assert result == item * item
     tries = Counter({int(path.name): len(path.read_text()) for path in tmp_path.iterdir()})
-    assert tries == {**dict.fromkeys(range(12), 1), 3: 2, 5: 3}
+    lost = {}
+    if isinstance(engine, RayEngine):  # what was just made may be lost with the worker: made again
+        lost = {item: tries[item] for item in (0, 1, 2) if tries[item] == 2}
+    assert tries == {**dict.fromkeys(range(12), 1), 3: 2, 5: 3, **lost}
 
 
 def test_a_job_is_done_in_order(engine: Engine, tmp_path: Path) -> None:
@@ -76,6 +80,19 @@ def test_a_run_can_be_closed_early(engine: Engine, tmp_path: Path) -> None:
     assert next(run) == (0, 0)
     run.close()  # type: ignore[attr-defined]
     assert len(list(tmp_path.iterdir())) < 10_000
+
+
+@pytest.mark.parametrize("engine", ["ray"], indirect=True)
+def test_a_build_joins_a_running_cluster_by_its_address(engine: Engine, tmp_path: Path) -> None:
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    words = (CAT, "--out", "a", "--layers", "relu1_1", "--channels", "0-3", *QUICK)
+    done = build(*words, "--engine", "ray", "--address", address, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    check_complete(tmp_path / "a", 4)
+    (tmp_path / "later").mkdir()  # the build has left the cluster, and left it running
+    assert len(list(engine.run([range(3)], Squares(tmp_path / "later")))) == 3
 
 
 def test_the_ledger_tries_a_suspect_alone_and_thrice() -> None:

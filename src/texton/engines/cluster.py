@@ -102,6 +102,7 @@ class RayEngine:
         try:
             if address is None:
                 self._ray.init(
+                    address="local",  # None joins what an earlier, killed run left on the machine
                     num_cpus=max(self._asked or 0, available_cores() // self._threads, 1)
                     * self._threads,
                     include_dashboard=False,

@@ -5,13 +5,18 @@ from __future__ import annotations
 import colorsys
 import io
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+import uvicorn
 from PIL import Image
 
+from texton.atlas.site.follow import Follower
+from texton.atlas.site.serve import listen, make_app
 from texton.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.store import UNIT_FORMAT, Store, Unit
 
@@ -76,6 +81,23 @@ def add_unit(store: Store, unit: Unit, status: str = "ok") -> None:
     if status == "failed":
         record = {**{k: v for k, v in record.items() if k != "error"}, "reason": "out of <memory>"}
     store.sidecar(unit).write_text(json.dumps(record))
+
+
+@contextmanager
+def serving(follower: Follower) -> Iterator[str]:
+    """The address of a server of the atlas, as ``texton atlas serve`` runs it."""
+    with listen("127.0.0.1", 0) as bound:
+        config = uvicorn.Config(
+            make_app(follower), log_level="warning", timeout_graceful_shutdown=1
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
 
 
 _drawn: dict[int, bytes] = {}

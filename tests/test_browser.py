@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
-from tests.fake_atlas import add_unit, fake_atlas
+from tests.fake_atlas import add_unit, fake_atlas, serving
 from texton.atlas.index import TextureIndex
 from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.export import export
 from texton.atlas.site.follow import Follower
-from texton.atlas.site.serve import listen, make_app
 from texton.atlas.site.site import Site
 from texton.store import Unit
 
@@ -160,6 +156,26 @@ def test_the_grid_is_walked_by_keyboard_and_opened(visit: Visit, site: str) -> N
     page.wait_for_url("**/relu2_1/1.html")
 
 
+def test_the_way_back_leads_to_the_filter_that_was_opened(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/relu2_1/index.html?sort=energy")
+    page.focus('.grid [tabindex="0"]')
+    page.keyboard.press("Control+End")
+    last, scrolled = focused(page), page.evaluate("scrollY")
+    assert scrolled > 200
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"relu2_1/\d+\.html$"))
+    page.go_back()
+    page.wait_for_function("document.activeElement.closest('.grid')")
+    assert focused(page) == last and abs(page.evaluate("scrollY") - scrolled) < 10
+    page.goto(f"{site}/relu2_1/90.html")
+    page.click("h1 a")
+    page.wait_for_function("document.activeElement.closest('.grid')")
+    assert focused(page).startswith("relu2_1:90,")
+    page.select_option("[name=sort]", "error")
+    assert page.url.endswith("index.html?sort=error")
+
+
 def test_search_jumps_from_any_page(visit: Visit, site: str) -> None:
     page = visit.page
     page.goto(f"{site}/index.html")
@@ -287,6 +303,8 @@ def test_only_what_is_seen_of_5504_tiles_is_fetched(visit: Visit, tmp_path: Path
         page.goto(f"file://{tmp_path}/site/{address}", wait_until="load")
         seen = "[...document.querySelectorAll('.grid .tile')].length"
         tiles = page.evaluate(seen)
+        drawn = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+        print(f"{address}: {tiles} of {MANY} tiles drawn after {drawn:.0f} ms")
         page.wait_for_timeout(300)
         assert 40 < tiles < 160
         assert 40 < len(visit.pictures()) <= tiles
@@ -298,22 +316,6 @@ def test_only_what_is_seen_of_5504_tiles_is_fetched(visit: Visit, tmp_path: Path
         assert page.evaluate(seen) < 160
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         page.wait_for_selector(f'[data-slot="{MANY - 1}"]')
-
-
-@contextmanager
-def serving(follower: Follower) -> Iterator[str]:
-    with listen("127.0.0.1", 0) as bound:
-        config = uvicorn.Config(
-            make_app(follower), log_level="warning", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(20)
 
 
 def test_pictures_appear_while_an_atlas_is_built(visit: Visit, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from texton.store import Store, Unit
 
 _LAYERS = 6  # solved for the measurement, spread over the depth of the network
 _UNITS = 3  # of each: the first warms a worker up, the median forgets it
+_BLOCK = 4096  # bytes: what file systems give a file is a multiple of it
 
 
 def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
@@ -34,25 +35,32 @@ def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
     photo = plan.manifest.photos[-1].name
     jobs = [_sample(layer, todo, photo) for layer in sampled]
     seconds: dict[str, list[float]] = defaultdict(list)
-    sizes: list[int] = []
+    sizes: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="texton-", dir=_shared(root, engine)) as folder:
         trial = Store(Path(folder), plan.manifest)
         for made in engine.run(jobs, UnitWork(trial.root, trial.manifest, plan.photos)):
             seconds[made.unit.layer].append(made.seconds)
             files = (trial.picture(made.unit), trial.sidecar(made.unit))
-            sizes.append(sum(file.stat().st_size for file in files if file.exists()))
-    each = {layer: statistics.median(seconds[layer]) for layer in sampled}
-    total = sum(_between(each, names, layer) * count for layer, count in by_layer.items())
+            sizes[made.unit.layer].append(sum(map(_on_disk, files)))
+
+    def of_all(sample: dict[str, list[float]]) -> float:
+        each = {layer: statistics.median(sample[layer]) for layer in sampled}
+        return sum(_between(each, names, layer) * count for layer, count in by_layer.items())
+
     workers = min(engine.workers, max(1, len(todo)))
     return {
         "atlas": str(root),
         "units": len(store.units()),
         "left": len(todo),
-        "seconds": total / workers,
-        "bytes": round(statistics.mean(sizes) * len(todo)) if sizes else 0,
+        "seconds": of_all(seconds) / workers,
+        "bytes": round(of_all(sizes)),
         "workers": workers,
-        "measured": len(sizes),
+        "measured": sum(map(len, sizes.values())),
     }
+
+
+def _on_disk(file: Path) -> int:
+    return -(-file.stat().st_size // _BLOCK) * _BLOCK if file.exists() else 0
 
 
 def _shared(root: Path, engine: Engine) -> Path | None:
@@ -72,11 +80,12 @@ def _sample(layer: str, todo: list[Unit], photo: str) -> list[Unit]:
     units = [unit for unit in todo if unit.layer == layer]
     first = next((unit.photo for unit in units if unit.photo == photo), units[0].photo)
     units = [unit for unit in units if unit.photo == first]
-    return [units[round(i * (len(units) - 1) / _UNITS)] for i in range(1, 1 + _UNITS)][: len(units)]
+    count = min(_UNITS, len(units))
+    return [units[i * len(units) // count] for i in range(count)]
 
 
 def _between(each: dict[str, float], names: list[str], layer: str) -> float:
-    """A layer's seconds per unit, straight between the nearest that were measured."""
+    """A layer's figure per unit, straight between the nearest that were measured."""
     at = names.index(layer)
     below = max((names.index(x) for x in each if names.index(x) <= at), default=None)
     above = min((names.index(x) for x in each if names.index(x) >= at), default=None)

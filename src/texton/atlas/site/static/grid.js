@@ -17,9 +17,12 @@
   const rows = new Map(); // row number -> its element
   let photo = 0, sort = "channel", view = "grid", size = 112;
   let slots = [], columns = 1, shape = {}, active = 0;
+  let here = location.hash.slice(1); // the filter that was opened last: where to come back to
 
   const value = (item, key) => item.layer.photos[photo][key][item.at];
   const name = (item) => `${item.about.name}:${item.channel}`;
+  const anchor = (item) => encodeURIComponent(many ? name(item) : item.channel);
+  const figureShown = () => (sort === "channel" || sort === "texture" ? "error" : sort);
 
   // ---- order and geometry -------------------------------------------------------------------
 
@@ -50,7 +53,8 @@
     }
     const left = map ? items.filter((item) => map.cells[item.at] < 0).length : 0;
     const unmapped = view === "map" && !map ? "There is no map yet: it is made from finished pictures." : "";
-    note.textContent = unmapped || (left ? `${left} filter${left === 1 ? " has" : "s have"} no texture to place: dead, or not made yet.` : "");
+    const shown = map ? "" : `Shown with each filter: its ${figureShown()}.`;
+    note.textContent = unmapped || (left ? `${left} filter${left === 1 ? " has" : "s have"} no texture to place: dead, or not made yet.` : shown);
     grid.classList.toggle("map", !!map);
     if (!slots[active]) active = Math.max(0, slots.findIndex(Boolean));
     measure();
@@ -119,7 +123,7 @@
 
   function makeTile(item, slot) {
     const status = value(item, "status");
-    const key = sort === "channel" || sort === "texture" ? "error" : sort;
+    const key = figureShown();
     const figure = value(item, key);
     const tile = document.createElement("a");
     tile.className = "tile";
@@ -203,11 +207,27 @@
     if (photo) kept.set("photo", atlas.photos[photo].name);
     if (sort !== "channel") kept.set("sort", sort);
     if (view !== "grid") kept.set("view", view);
-    try {
-      history.replaceState(null, "", `${location.pathname}${String(kept) && `?${kept}`}`);
-    } catch { /* a browser that keeps the address of files as it is */ }
+    address(String(kept) && `?${kept}`);
     texton.remember("size", size);
     arrange();
+  }
+
+  function address(query) {
+    try {
+      history.replaceState(null, "", `${location.pathname}${query}${here && `#${here}`}`);
+    } catch { /* a browser that keeps the address of files as it is */ }
+  }
+
+  function leave(event) {
+    const tile = event.target.closest("[data-slot]");
+    if (!tile) return;
+    here = anchor(slots[tile.dataset.slot]);
+    address(location.search);
+  }
+
+  function comeBack() {
+    const slot = here ? slots.findIndex((item) => item && anchor(item) === here) : -1;
+    if (slot >= 0) focus(slot);
   }
 
   function restore() {
@@ -246,9 +266,10 @@
   };
   restore();
   choose();
-  tools.addEventListener("input", choose);
+  tools.addEventListener("input", () => { here = ""; choose(); });
   tools.addEventListener("submit", (event) => event.preventDefault());
   grid.addEventListener("keydown", move);
+  grid.addEventListener("click", leave);
   grid.addEventListener("focusin", (event) => {
     const tile = event.target.closest("[data-slot]");
     if (tile && Number(tile.dataset.slot) !== active) focus(Number(tile.dataset.slot));
@@ -261,4 +282,6 @@
     width = grid.clientWidth;
   }).observe(grid);
   addEventListener("resize", soon);
+  addEventListener("hashchange", () => { here = location.hash.slice(1); comeBack(); });
+  comeBack();
 })();

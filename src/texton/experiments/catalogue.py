@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from texton.experiments import (
     depth,
+    energy_or_gram,
     figure1,
     figure2,
     figure3,
@@ -11,6 +12,7 @@ from texton.experiments import (
     figure5,
     reallocation,
     specific_texture,
+    style_identity,
 )
 from texton.experiments.frame.experiment import Experiment
 
@@ -23,5 +25,7 @@ _MODULES = (
     specific_texture,
     depth,
     reallocation,
+    style_identity,
+    energy_or_gram,
 )
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in _MODULES}

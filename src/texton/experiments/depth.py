@@ -148,5 +148,6 @@ EXPERIMENT = Experiment(
         "may show it as well.",
     ),
     run=run,
+    uses=("preset", "filters"),
     defaults=Options(size=96, filters=8, preset="fast"),
 )

@@ -86,5 +86,6 @@ EXPERIMENT = Experiment(
         "maps, and a map that holds it, are drawn on a scale of their own.",
     ),
     run=run,
+    uses=(),
     defaults=Options(size=224),
 )

@@ -32,5 +32,6 @@ EXPERIMENT = Experiment(
         "these are the samples that come with scikit-image; see NOTICE for who made them.",
     ),
     run=run,
+    uses=(),
     defaults=Options(size=224),
 )

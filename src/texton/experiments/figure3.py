@@ -75,5 +75,6 @@ EXPERIMENT = Experiment(
         "image reaches such a target: 0.5 to 0.99 is normal.",
     ),
     run=run,
+    uses=("preset", "filters"),
     defaults=Options(size=192, filters=5, preset="fast"),
 )

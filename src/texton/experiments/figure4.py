@@ -51,5 +51,6 @@ EXPERIMENT = Experiment(
         "N(3, 1000²), where half the shares are negative, which no rectified map can have.",
     ),
     run=run,
+    uses=("preset", "repeats"),
     defaults=Options(size=192, repeats=2, preset="fast"),
 )

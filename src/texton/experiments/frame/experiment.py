@@ -17,6 +17,7 @@ class Experiment:
         section: of the paper.
         question: one or two sentences.
         method: paragraphs in plain words.
+        uses: which of ``preset``, ``filters`` and ``repeats`` it heeds.
         defaults: a run of a few minutes on two cores.
     """
 
@@ -26,5 +27,6 @@ class Experiment:
     question: str
     method: tuple[str, ...]
     run: Callable[[Lab], Findings]
+    uses: tuple[str, ...] = ("preset",)
     defaults: Options = field(default_factory=Options)
     takes_folder: bool = False

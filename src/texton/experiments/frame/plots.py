@@ -49,7 +49,7 @@ def panels(
         axes.set_xticks(range(len(layers)), layers, rotation=20 if len(plots) > 1 else 0)
         axes.set_ylabel(label)
         axes.grid(axis="y", alpha=0.25)
-    all_axes[0].legend(frameon=False, fontsize=9)
+    _legend(figure, all_axes[0])
     return _png(figure)
 
 
@@ -70,8 +70,17 @@ def curves(
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    _legend(figure, axes)
     return _png(figure)
+
+
+def _legend(figure: Any, axes: Any) -> None:
+    """Under the plot, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 2 if max(map(len, labels)) > 22 else 3
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
 
 
 def _figure(count: int) -> tuple[Any, list[Any]]:

@@ -69,7 +69,8 @@ def _environment() -> jinja2.Environment:
 def _shown(block: Table | Exhibit) -> dict[str, Any]:
     if isinstance(block, Table):
         rows = [[_cell(value) for value in row] for row in block.rows]
-        return {"table": block, "rows": rows}
+        words = {place for row in block.rows for place, v in enumerate(row) if isinstance(v, str)}
+        return {"table": block, "rows": rows, "words": words}
     coded = base64.b64encode(block.image).decode()
     return {"exhibit": block, "source": f"data:{block.kind};base64,{coded}"}
 

@@ -57,26 +57,37 @@ def run_experiment(
     with bench.held():
         lab.settle()
         findings = experiment.run(lab)
-        settings = {
-            "photos": ", ".join(p.name for p in lab.photos),
-            "styles": ", ".join(p.name for p in lab.styles),
-            **lab.network.describe(),
-            "size": f"{options.size} pixels",
-            "preset": options.preset if options.steps is None else f"{options.steps} steps",
-            "filters per layer": options.filters,
-            "repeats": options.repeats,
-            "seed": options.seed,
-            **lab.compute.describe(),
-        }
         about = {
             key: getattr(experiment, key)
             for key in ("name", "title", "section", "question", "method")
         }
-        path = write_report(out, about, settings, findings, command)
+        path = write_report(out, about, _settings(experiment, lab), findings, command)
     return {
         "experiment": name,
         "report": str(path),
         "data": str(out / "data.json"),
         "verdicts": [vars(verdict) for verdict in findings.verdicts],
         "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _settings(experiment: Experiment, lab: Lab) -> dict[str, Any]:
+    """What the report says it was made with: only what the experiment heeds."""
+    options = lab.options
+    inputs = {
+        "photos": ", ".join(p.name for p in lab.photos),
+        "styles": ", ".join(p.name for p in lab.styles),
+    }
+    counts = {
+        "preset": options.preset if options.steps is None else f"{options.steps} steps",
+        "filters per layer": options.filters,
+        "repeats": options.repeats,
+    }
+    return {
+        **(inputs if options.folder is None else {"folder": options.folder.name}),
+        **lab.network.describe(),
+        "size": f"{options.size} pixels",
+        **{key: value for key, value in counts.items() if key.split()[0] in experiment.uses},
+        "seed": options.seed,
+        **lab.compute.describe(),
     }

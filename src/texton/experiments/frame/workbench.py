@@ -37,15 +37,33 @@ class Workbench:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps a second run of the same folder out, until this one ends or dies."""
+        """Keeps a second run of the same folder out, until this one ends or dies.
+
+        A run that fails before it has made a unit leaves nothing behind.
+        """
+        missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
         try:
+            before = set() if missing else {file.name for file in self.root.iterdir()}
             self.root.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(self.root / "lock", blocking=False):
-                yield
+                try:
+                    yield
+                except BaseException:
+                    self._leave(before, missing)
+                    raise
         except filelock.Timeout:
             raise TextonError(f"another run is writing '{self.root}': use another --out") from None
         except OSError as error:
             raise TextonError(f"cannot write '{self.root}': {error.strerror or error}") from None
+
+    def _leave(self, before: set[str], missing: list[Path]) -> None:
+        """Take away what this run wrote, unless there are units or it was another run's."""
+        if "experiment.json" in before or (self.root / "units").exists():
+            return
+        for name in {"experiment.json", "lock"} - before:
+            (self.root / name).unlink(missing_ok=True)
+        for path in missing:
+            path.rmdir()
 
     def settle(self, settings: dict[str, Any], inputs: dict[str, str]) -> None:
         """Note the settings at the first run; refuse to mix in others later.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
@@ -67,4 +69,6 @@ def matched_colours(image: Tensor, mean: Array, spread: Array) -> Array:
     own_mean, own_spread = values.mean((0, 1)), values.std((0, 1))
     matched = (values - own_mean) / np.maximum(own_spread, 1e-3) * spread + mean
     matched[..., 0] = matched[..., 0].clip(0, 100)
-    return np.asarray(lab2rgb(matched)).clip(0, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # colours no screen has are clipped, as they must be
+        return np.asarray(lab2rgb(matched)).clip(0, 1)

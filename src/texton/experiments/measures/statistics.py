@@ -24,7 +24,8 @@ class Estimate:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+        value, low, high = (f"{round(x, 2) + 0.0:.2f}" for x in (self.value, self.low, self.high))
+        return f"{value} ({low} to {high})"
 
 
 def wilson(share: float, n: int) -> Estimate:
@@ -111,30 +112,25 @@ def retrieval(distances: Array, styles: Sequence[Any], works: Sequence[Any]) -> 
         Two arrays (N,); NaN where the style has no other work.
     """
     style, work = np.asarray(styles), np.asarray(works)
-    precision = np.full(len(style), np.nan)
-    nearest = np.full(len(style), np.nan)
-    for i in range(len(style)):
-        others = work != work[i]
-        relevant = style[others] == style[i]
-        if not relevant.any():
-            continue
-        order = np.argsort(distances[i, others], kind="stable")
-        hits = relevant[order]
-        ranks = np.flatnonzero(hits) + 1
-        precision[i] = float((np.arange(1, len(ranks) + 1) / ranks).mean())
-        nearest[i] = float(hits[0])
+    own = work[:, None] == work
+    # a query's own work goes to the end, where it is neither a hit nor takes a place
+    order = np.argsort(np.where(own, np.inf, distances), axis=1, kind="stable")
+    ranked_own = np.take_along_axis(own, order, 1)
+    hits = (style[order] == style[:, None]) & ~ranked_own
+    count = hits.sum(1)
+    at_rank = hits.cumsum(1) / np.arange(1, len(style) + 1)
+    precision = np.where(count > 0, (at_rank * hits).sum(1) / np.maximum(count, 1), np.nan)
+    nearest = np.where(count > 0, hits[:, 0].astype(float), np.nan)
     return precision, nearest
 
 
 def by_work(values: Array, works: Sequence[Any]) -> Array:
     """One mean per work, works without a value left out: works are what is independent."""
-    labels = np.asarray(works)
-    means = [
-        np.nanmean(values[labels == w])
-        for w in dict.fromkeys(works)
-        if not np.isnan(values[labels == w]).all()
-    ]
-    return np.asarray(means, float)
+    labels = np.unique(np.asarray(works), return_inverse=True)[1]
+    known = ~np.isnan(values)
+    sums = np.bincount(labels[known], values[known], labels.max() + 1)
+    counts = np.bincount(labels[known], minlength=labels.max() + 1)
+    return np.asarray(sums[counts > 0] / counts[counts > 0])
 
 
 def label_chance(

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 from torch import Tensor
@@ -55,11 +56,19 @@ def orientation_entropy(image: Tensor) -> float:
 
 
 def compressed_size(image: Tensor) -> float:
-    """Bits per pixel of the picture as a JPEG of quality 75: how much there is to tell."""
-    buffer = io.BytesIO()
+    """Bits per pixel of the picture as a JPEG of quality 75: how much there is to tell.
+
+    Headers and tables are left out: in small pictures they would be most of it.
+    """
     picture = to_pillow(image).convert("RGB")
+    size = _jpeg_bytes(picture) - _jpeg_bytes(Image.new("RGB", (8, 8), "grey"))
+    return 8 * size / (picture.width * picture.height)
+
+
+def _jpeg_bytes(picture: Image.Image) -> int:
+    buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=75)
-    return 8 * len(buffer.getvalue()) / (picture.width * picture.height)
+    return len(buffer.getvalue())
 
 
 def likeness(a: Tensor, b: Tensor) -> float:

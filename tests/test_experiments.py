@@ -1,0 +1,212 @@
+"""Small versions of every experiment, as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import EXAMPLES, Run
+from tests.patterns import GREEN, PURPLE, stripes
+from tests.test_cli import assert_refused
+from texton.experiments.catalogue import EXPERIMENTS
+from texton.experiments.energy_or_gram import _wrong_filters
+from texton.experiments.frame.lab import Lab
+from texton.experiments.frame.options import Options
+from texton.experiments.frame.workbench import Workbench
+from texton.methods.fingerprint import fingerprint
+
+TINY: tuple[object, ...] = ("--size", 48, "--steps", 3, "--filters", 3, "--repeats", 2)
+PHOTOS = (EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg")
+TABLES = {
+    "figure1": {"psi": 2},
+    "figure2": {"inputs": 4},
+    "figure3": {"filters": 2 * 2 * 3},
+    "figure4": {"styles": 2 * 2 * 2},
+    "figure5": {"pictures": 2 * 2 * 2},
+    "specific-texture": {"identification": 2 * 7},
+    "depth": {"trends": 5 * 3, "means": 5 * 3},
+    "reallocation": {"distances": 3 * 5, "trends": 3 * (3 + 2)},
+    "style-identity": {"retrieval": 3 * 6 + 3, "by_layer": 2},
+    "energy-or-gram": {"distances": 4 * 4, "pictures": 4 * 9, "explained": 2 * 2},
+}
+LAYERS = {"figure1": "relu3_2,relu4_2", "figure3": "relu1_2,relu2_2", "depth": "relu1_2,relu2_2"}
+LAYERS["specific-texture"] = LAYERS["figure3"]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """Two photographs, and two styles that any network tells apart."""
+    folder = tmp_path_factory.mktemp("styles")
+    stripes(1, False, GREEN).save(folder / "upright.png")
+    stripes(2, True, PURPLE).save(folder / "lying.png")
+    return ("--photos", *PHOTOS, "--styles", folder)
+
+
+def experiment(run: Run, name: str, *more: object) -> dict[str, Any]:
+    layers = LAYERS.get(name, "relu1_1,relu2_1")
+    outcome = run("experiment", name, *TINY, "--layers", layers, "--json", *more)
+    assert outcome.code == 0, outcome.err
+    found: dict[str, Any] = json.loads(outcome.out)
+    return found
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_experiment_is_listed(run: Run) -> None:
+    listed = json.loads(run("experiment", "list", "--json").out)["experiments"]
+    assert list(listed) == list(EXPERIMENTS) == list(TABLES)
+    plain = run("experiment", "list").out.splitlines()
+    assert [line.split()[0] for line in plain] == list(TABLES)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_small_version_runs_and_writes_its_report_and_data(
+    run: Run, tmp_path: Path, inputs: tuple[object, ...], name: str
+) -> None:
+    made = experiment(run, name, *inputs)
+    root = tmp_path / "experiments" / name
+    assert Path(made["report"]) == Path("experiments") / name / "report.html"
+    page, data = (root / "report.html").read_text(), json.loads((root / "data.json").read_text())
+    assert data["experiment"] == name and data["verdicts"] == made["verdicts"]
+    assert data["command"].startswith(f"texton experiment {name} --photos ")
+    assert {key: len(rows) for key, rows in data["tables"].items()} == TABLES[name]
+    for key, rows in data["tables"].items():
+        written = rows_of(root / f"{key}.csv")
+        assert [list(row) for row in written] == [list(row) for row in rows]
+        for told, kept in zip(written, rows, strict=True):
+            assert told == {k: "" if v is None else str(v) for k, v in kept.items()}
+    assert numbers_are_finite(data)
+    assert EXPERIMENTS[name].title in page and data["command"].split()[2] in page
+    for verdict in made["verdicts"]:
+        assert verdict["outcome"] in {"holds", "partly", "not supported", "shown"}
+    assert 'src="data:image/' in page and "http://" not in page and "https://" not in page
+    assert not list(root.rglob("*.tmp"))
+
+
+def test_without_arguments_the_samples_are_taken(run: Run, tmp_path: Path) -> None:
+    assert run("experiment", "figure2", "--size", 64).code == 0
+    rows = rows_of(tmp_path / "experiments/figure2/inputs.csv")
+    assert [row["kind"] for row in rows] == ["photograph"] * 2 + ["style"] * 4
+    assert all(max(int(row["width"]), int(row["height"])) == 64 for row in rows)
+
+
+def numbers_are_finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(numbers_are_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(numbers_are_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def test_a_second_run_makes_nothing_again_and_says_the_same(
+    run: Run, tmp_path: Path, inputs: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = experiment(run, "figure3", *inputs)
+    root = tmp_path / "experiments/figure3"
+    before = {file: file.stat().st_mtime_ns for file in root.glob("units/**/*")}
+    assert len([file for file in before if file.suffix == ".png"]) == 12
+    data = (root / "data.json").read_bytes()
+
+    def never(*_: object, **__: object) -> Any:
+        raise AssertionError("solved again")
+
+    monkeypatch.setattr("texton.experiments.frame.textures.iter_filters", never)
+    second = experiment(run, "figure3", *inputs)
+    assert second["verdicts"] == first["verdicts"]
+    assert (root / "data.json").read_bytes() == data
+    assert {file: file.stat().st_mtime_ns for file in root.glob("units/**/*")} == before
+
+
+def test_only_what_is_missing_is_made_and_it_is_the_same_picture(
+    run: Run, tmp_path: Path, inputs: tuple[object, ...]
+) -> None:
+    experiment(run, "figure3", *inputs)
+    units = tmp_path / "experiments/figure3/units"
+    pictures = {file: file.read_bytes() for file in units.rglob("*.png")}
+    ages = {file: file.stat().st_mtime_ns for file in pictures}
+    lost, torn = sorted(pictures)[3], sorted(pictures)[7]
+    lost.with_suffix(".json").unlink()  # as killed between picture and sidecar
+    torn.write_bytes(pictures[torn][:100])
+    experiment(run, "figure3", *inputs)
+    assert {file for file in ages if file.stat().st_mtime_ns != ages[file]} == {lost, torn}
+    for file in (lost, torn):
+        assert Image.open(file).tobytes() == Image.open(_copy(tmp_path, pictures[file])).tobytes()
+
+
+def _copy(folder: Path, content: bytes) -> Path:
+    path = folder / "before.png"
+    path.write_bytes(content)
+    return path
+
+
+def test_other_settings_in_the_same_folder_are_refused(
+    run: Run, tmp_path: Path, inputs: tuple[object, ...]
+) -> None:
+    experiment(run, "figure3", *inputs)
+    again = ("experiment", "figure3", *inputs, *TINY, "--layers", "relu1_2,relu2_2")
+    assert_refused(run(*again, "--seed", 1), "was made with seed 0, not 1: use another --out")
+    assert_refused(run(*again[:1], "figure4", "-o", "experiments/figure3", *TINY), "figure4")
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "notes.txt").write_text("keep")
+    assert_refused(run(*again, "--out", other), "holds other files (notes.txt)")
+    assert [file.name for file in other.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_that_another_run_writes_is_refused(
+    run: Run, tmp_path: Path, inputs: tuple[object, ...]
+) -> None:
+    root = tmp_path / "experiments/figure2"
+    root.mkdir(parents=True)
+    with filelock.FileLock(root / "lock"):
+        assert_refused(run("experiment", "figure2", *inputs), "another run is writing")
+    assert run("experiment", "figure2", *inputs).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("figure33",), "there is no experiment 'figure33' (did you mean 'figure3'"),
+        (("figure3", "some-folder"), "figure3 takes no folder"),
+        (("figure3", "--photos", "nowhere.jpg"), "nowhere.jpg"),
+        (("figure3", "--preset", "quick"), "unknown preset 'quick'"),
+        (("figure3", "--filters", "0"), "--filters is 0: use 1 to 10000"),
+        (("figure3", "--size", "4"), "size"),
+        (("figure3", "--layers", "relu9_1"), "relu9_1"),
+        (("specific-texture", "--photos", EXAMPLES / "coffee.jpg"), "--photos takes two or more"),
+        (("specific-texture", "--filters", "1"), "--filters takes 2 or more"),
+        (("specific-texture", "--network", "efficientnet_lite0"), "use another --network"),
+        (("depth", "--layers", "relu1_2"), "--layers takes two or more"),
+        (("reallocation", "--layers", "relu1_2"), "--layers takes two or more"),
+        (("energy-or-gram", "--styles", EXAMPLES / "coffee.jpg"), "--styles takes two or more"),
+        (("style-identity", "nowhere"), "there is no folder 'nowhere'"),
+    ],
+)
+def test_mistakes_are_refused_in_one_line_and_leave_nothing(
+    run: Run, tmp_path: Path, words: tuple[object, ...], says: str
+) -> None:
+    assert_refused(run("experiment", *words), says)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_shuffled_target_has_the_same_sums_for_other_filters(tmp_path: Path) -> None:
+    lab = Lab("energy-or-gram", Options(size=48), Workbench(tmp_path))
+    style = lab.styles[1]
+    own = fingerprint(style.image, lab.network, lab.layers(1))
+    wrong = _wrong_filters(lab, style)
+    for layer, values in own.moments.items():
+        mixed = wrong.moments[layer]
+        assert not torch.equal(mixed, values)
+        for mine, theirs in zip(values.chunk(2, 1), mixed.chunk(2, 1), strict=True):
+            torch.testing.assert_close(mine.sort().values, theirs.sort().values)

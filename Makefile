@@ -23,7 +23,9 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/time_to_error.py
+	$(BIN)/python bench/every_filter.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

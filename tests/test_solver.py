@@ -30,13 +30,13 @@ def test_steps_is_the_exact_number_of_evaluations(
     net: Network, cat: torch.Tensor, steps: int
 ) -> None:
     calls = []
-    real = net.encode
+    real = net._collect
 
-    def counted(image: torch.Tensor, layers: object, compute: object = None) -> object:
-        calls.append(image.requires_grad)
-        return real(image, layers, compute)  # type: ignore[arg-type]
+    def counted(module: nn.Module, prepared: torch.Tensor, names: list[str]) -> object:
+        calls.append(prepared.requires_grad)
+        return real(module, prepared, names)
 
-    with patch.object(net, "encode", counted):
+    with patch.object(net, "_collect", counted):
         result = texton.invert_filter(cat, net, "relu2_1", 3, steps=steps)
     assert sum(calls) == steps == result.steps == len(result.trace)
 

@@ -151,16 +151,16 @@ def test_several_scales_are_solved_coarse_to_fine(net: Network) -> None:
     content = texton.read_image(CAT, 224)
     style = texton.read_image(COFFEE, 160)
     seen: list[int] = []
-    real = net.encode
+    real = net._collect
 
-    def watched(image: torch.Tensor, *rest: object) -> object:
+    def watched(module: torch.nn.Module, image: torch.Tensor, names: list[str]) -> object:
         if image.requires_grad:
             seen.append(image.shape[3])
-        return real(image, *rest)  # type: ignore[arg-type]
+        return real(module, image, names)
 
     from unittest.mock import patch
 
-    with patch.object(net, "encode", watched):
+    with patch.object(net, "_collect", watched):
         made = texton.stylize(content, [style], net, preset="fast")
     assert seen == sorted(seen) and len(set(seen)) == 2 and len(seen) == made.steps
     assert made.image.shape == content.shape[1:]

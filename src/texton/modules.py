@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from texton.lean import USUAL
+
 RECTIFIERS = (
     *(nn.ReLU, nn.Hardtanh, nn.GELU, nn.SiLU, nn.Hardswish, nn.ELU, nn.LeakyReLU, nn.Mish),
     *(nn.PReLU, nn.SELU, nn.CELU, nn.Softplus, nn.Threshold, nn.Hardsigmoid, nn.Sigmoid),
@@ -49,4 +51,4 @@ def kind_of(part: nn.Module) -> str:
         return "conv"
     if isinstance(part, POOLS):
         return "pool"
-    return type(part).__name__
+    return USUAL.get(type(part), type(part)).__name__

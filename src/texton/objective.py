@@ -13,6 +13,7 @@ from torch import Tensor
 from texton.errors import TextonError
 
 Codes = Mapping[str, Tensor]
+_MANY = 1024  # positions
 
 
 class Objective(ABC):
@@ -82,13 +83,13 @@ class FeatureMapMatch(Objective):
 
     def __init__(self, layer: str, channels: Sequence[int], total: Tensor) -> None:
         self.layers = (layer,)
-        self.channels = torch.as_tensor(channels, device=total.device)
+        self.channels = list(channels)
         self.total = total.float()
         self.target_energy = _energy(self.total.square().sum((1, 2)), layer)
 
     def own_maps(self, code: Tensor) -> Tensor:
         """Each image's own filter's map: (B, C, M, N) → (B, M, N)."""
-        return code[torch.arange(len(self.channels), device=code.device), self.channels].float()
+        return _own_maps(code, self.channels)
 
     def achieved(self, codes: Codes) -> Tensor:
         """(B,): how much of the energy that the target asks of the filter the image reaches."""
@@ -137,12 +138,12 @@ class Activation(Objective):
 
     def __init__(self, layer: str, channels: Sequence[int], where: Tensor) -> None:
         self.layers = (layer,)
-        self.channels = torch.as_tensor(channels, device=where.device)
+        self.channels = list(channels)
         self.where = where.float()
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         code = codes[self.layers[0]]
-        own = code[torch.arange(len(self.channels), device=code.device), self.channels].float()
+        own = _own_maps(code, self.channels)
         where = F.interpolate(self.where[None], own.shape[1:])[0]
         weighted = (own * where).sum((1, 2)) / where.sum((1, 2))
         return -weighted / own.detach().abs().mean((1, 2)).clamp_min(1e-6)
@@ -181,20 +182,21 @@ class _MapError(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, code: Tensor, channels: Tensor, total: Tensor, energy: Tensor) -> Tensor:
-        ctx.save_for_backward(code, channels, total, energy)
-        own = code[torch.arange(len(channels), device=code.device), channels].float()
-        flat = code.permute(0, 2, 3, 1).flatten(1)  # a view where channels come last
-        squares: Tensor = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float32).square()
-        return (squares - 2 * (own * total).sum((1, 2))) / energy + 1
+    def forward(
+        ctx: Any, code: Tensor, channels: list[int], total: Tensor, energy: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(code, total, energy)
+        ctx.channels = channels
+        squares = _squares(code)
+        return (squares - 2 * (_own_maps(code, channels) * total).sum((1, 2))) / energy + 1
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
-        code, channels, total, energy = ctx.saved_tensors
-        scale = 2 * slopes[0] / energy
-        slope: Tensor = code * scale.to(code.dtype).reshape(-1, 1, 1, 1)
-        wanted = (scale.reshape(-1, 1, 1) * total).to(code.dtype)
-        for b, channel in enumerate(channels.tolist()):
+        code, total, energy = ctx.saved_tensors
+        scale = (2 * slopes[0] / energy).reshape(-1, 1, 1)
+        slope: Tensor = code * scale.to(code.dtype)[..., None]
+        wanted = (scale * total).to(code.dtype)
+        for b, channel in enumerate(ctx.channels):
             slope[b, channel] -= wanted[b]
         return slope, None, None, None
 
@@ -206,20 +208,33 @@ class _SquaredVariation(torch.autograd.Function):
     def forward(ctx: Any, image: Tensor) -> Tensor:
         dx, dy = _slopes(image)
         ctx.save_for_backward(dx, dy)
-        ctx.shape = image.shape
-        count = dx[0].numel()
-        return (dx.square().sum((1, 2, 3)) + dy.square().sum((1, 2, 3))) / count
+        across, down = (torch.linalg.vector_norm(d, dim=(1, 2, 3)).square() for d in (dx, dy))
+        variation: Tensor = (across + down) / dx[0].numel()
+        return variation
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> Tensor:
         dx: Tensor
         dy: Tensor
         dx, dy = ctx.saved_tensors
-        slope = dx.new_zeros(ctx.shape)
-        slope[..., :-1, 1:] = dx
+        slope = F.pad(dx, (1, 0, 0, 1))
         slope[..., 1:, :-1] += dy
-        slope[..., :-1, :-1] -= dx + dy
+        slope[..., :-1, :-1] -= dx
+        slope[..., :-1, :-1] -= dy
         return slope * (2 * slopes[0] / dx[0].numel()).reshape(-1, 1, 1, 1)
+
+
+def _squares(code: Tensor) -> Tensor:
+    """‖code‖², (B,). Norms of single positions, rounded to bfloat16, are right on the average."""
+    last = code.permute(0, 2, 3, 1)  # contiguous, as a network's codes are
+    if last.shape[1] * last.shape[2] < _MANY:
+        return last.float().square().sum((1, 2, 3))
+    norms: Tensor = torch.linalg.vector_norm(last, dim=3)
+    return norms.float().square().sum((1, 2))
+
+
+def _own_maps(code: Tensor, channels: Sequence[int]) -> Tensor:
+    return torch.stack([code[b, channel] for b, channel in enumerate(channels)]).float()
 
 
 def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:

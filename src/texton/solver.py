@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from texton.allocator import settle_allocator
 from texton.canvas import Canvas
 from texton.device import Compute
 from texton.network import Network
@@ -52,6 +53,8 @@ class Solver:
     Args:
         generators: one per image, for restarts and jitter.
         opening: for objectives whose gradient vanishes on a silent image.
+        prior: weighs ``settings.tv`` at first and fades away with the learning rate: it clears
+            what the objective is blind to, and costs the objective nothing in the end.
     """
 
     def __init__(
@@ -63,10 +66,12 @@ class Solver:
         compute: Compute,
         generators: Sequence[torch.Generator],
         opening: Opening | None = None,
+        prior: Objective | None = None,
     ) -> None:
         self.network, self.objective, self.canvas = network, objective, canvas
         self.settings, self.compute, self._generators = settings, compute, generators
         self._opening = opening if settings.opening else None
+        self._prior = prior if settings.tv else None
         count = len(generators)
         opening_steps = min(settings.opening, settings.steps // 3) if self._opening else 0
         self.starts = [1] * count
@@ -77,20 +82,25 @@ class Solver:
         self._settles: list[int | None] = [None] * count
         self._rule = RULES[settings.rule](network, objective, canvas, settings)
         self._alive = canvas.values.detach().clone() if self._opening else None
-        self._was_alive = torch.zeros(count, dtype=torch.bool, device=canvas.values.device)
+        self._was_alive = [False] * count
+        settle_allocator(canvas().shape[2] * canvas().shape[3])
 
     def __iter__(self) -> Iterator[Step]:
         layers = list(self.objective.layers)
         if self._opening is not None:
             layers += [name for name in self._opening.objective.layers if name not in layers]
+        encode = self.network.encoder(layers, self.compute)
         for index in range(self.settings.steps):
             image = self._shifted(self.canvas(), index)
-            codes = self.network.encode(image, layers, self.compute)
+            codes = encode(image)
             errors = self.objective(codes, image)
             loss = self._with_opening(errors, codes, image, index)
+            rates = [self._rate(b, index) for b in range(len(self.starts))]
+            if self._prior is not None:
+                fading = torch.tensor(rates, device=errors.device) * self.settings.tv
+                loss = loss + fading * self._prior(codes, image)
             (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
             del codes, loss
-            rates = [self._rate(b, index) for b in range(len(self.starts))]
             still = self._rule.move(gradient, rates)
             self.canvas.bound()
             self.trace.append(errors.detach())
@@ -101,7 +111,7 @@ class Solver:
 
     def revive(self, b: int) -> bool:
         """Put an image back to where its filter was last alive; False if it never was."""
-        if self._alive is None or not bool(self._was_alive[b]):
+        if self._alive is None or not self._was_alive[b]:
             return False
         with torch.no_grad():
             self.canvas.values[b] = self._alive[b]
@@ -112,27 +122,30 @@ class Solver:
             return errors
         with torch.no_grad():
             share = self._opening.share(codes)
-            self._remember(share >= 0.6 * FLOOR)
+            shares = share.tolist()
+            self._remember(shares)
         for b, until in enumerate(self._opens_until):
             if index == until and index:
                 self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude
-                if float(share[b]) < FLOOR / 2:
+                if shares[b] < FLOOR / 2:
                     self._start_again(b, index)
         opens = [index < until for until in self._opens_until]
-        silence = (1 - share / FLOOR).clamp(0, 1)
-        if not any(opens) and not bool(silence.any()):
+        if not any(opens) and min(shares) >= FLOOR:
             return errors
         lift = self._opening.objective(codes, image)
         if all(opens):
             return lift
         opening = torch.tensor(opens, device=errors.device)
+        silence = (1 - share / FLOOR).clamp(0, 1)
         return torch.where(opening, lift, errors + silence * lift)
 
-    def _remember(self, alive: Tensor) -> None:
+    def _remember(self, shares: list[float]) -> None:
         assert self._alive is not None
-        self._was_alive |= alive
-        for b in alive.nonzero().flatten().tolist():
-            self._alive[b] = self.canvas.values[b]
+        with torch.no_grad():
+            for b, share in enumerate(shares):
+                if share >= 0.6 * FLOOR:
+                    self._was_alive[b] = True
+                    self._alive[b] = self.canvas.values[b]
 
     def _start_again(self, b: int, index: int) -> None:
         opening = 2 * self.settings.opening

@@ -169,8 +169,16 @@ class _FilterInversion:
         )
         lift = Activation(self._network.preactivation(layer), channels, self._wide_total)
         opening = Opening(lift, objective.achieved)
-        smooth = objective + settings.tv * TotalVariation() if settings.tv else objective
-        solver = Solver(self._network, smooth, canvas, settings, self._compute, generators, opening)
+        solver = Solver(
+            self._network,
+            objective,
+            canvas,
+            settings,
+            self._compute,
+            generators,
+            opening,
+            TotalVariation(),
+        )
         run(solver, on_step)
         seconds = (time.perf_counter() - started) / len(channels)
         solved = finished(canvas.images(), settings)

@@ -1,0 +1,114 @@
+"""All filters of a network: how long at 96² pixels, and how good a whole deep layer is.
+
+    python bench/every_filter.py [--size 96] [--sample 8] [--layer relu5_2] [--filters 512]
+
+Both are atlases, built by the command line as a user builds one (`fast`, one worker a core). The
+rate of a layer is that of a few of its filters, spread over it; the deep layer is built whole and
+its errors are held against those of 100 steps of plain Adam (lr 0.045, betas .9, .999, clamped,
+no opening) in the same number format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import report
+import torch
+from time_to_error import PLAIN, solve
+
+import texton
+from texton import load_network, write_image
+from texton.result import DEAD_SHARE
+
+
+def build(photo: Path, out: Path, size: int, layers: str, channels: str) -> list[dict[str, Any]]:
+    """Build an atlas (more of one that is there) and give all its records."""
+    texton_command = Path(sys.executable).parent / "texton"
+    command = [texton_command, "atlas", "build", photo, "--out", out, "--size", str(size)]
+    command += ["--layers", layers, "--channels", channels, "--preset", "fast"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return [json.loads(path.read_text()) for path in sorted(out.glob("units/*/*/*.json"))]
+
+
+def rates(folder: Path, photo: Path, size: int, sample: int, cores: int) -> str:
+    net = load_network("vgg19")
+    rows: list[tuple[object, ...]] = []
+    total = 0.0
+    for name in [name for name in net.layers if name.startswith("relu")]:
+        count = net.layer(name).channels
+        picked = ",".join(str(count * k // sample) for k in range(sample))
+        records = build(photo, folder / name, size, name, picked)
+        each = statistics.mean(record["seconds"] for record in records)
+        steps = statistics.mean(record["steps"] for record in records)
+        dead = sum(record["status"] == "dead" for record in records)
+        minutes = each * count / cores / 60
+        total += minutes
+        rows.append((name, count, f"{cores / each:.2f}", f"{steps:.0f}", dead, f"{minutes:.1f}"))
+        print(*rows[-1], flush=True)
+    rows.append(("all", 5504, f"{5504 / total / 60:.2f}", "", "", f"{total:.1f}"))
+    head = ("layer", "filters", "filters a second", "steps", f"dead of {sample}", "minutes")
+    return report.table(head, rows)
+
+
+def deep_layer(folder: Path, photo: Path, size: int, layer: str, filters: int, cores: int) -> str:
+    started = time.perf_counter()
+    records = build(photo, folder / "deep", size, layer, f"0-{filters - 1}")
+    minutes = (time.perf_counter() - started) / 60
+    net, image = load_network("vgg19"), texton.read_image(photo)
+    ours = {record["channel"]: record for record in records}
+    plain, started = {}, time.perf_counter()
+    for channel in sorted(ours):
+        plain[channel] = solve(net, image, layer, channel, replace(PLAIN, steps=100), None, False)
+        if channel % 64 == 63:
+            print(f"plain Adam: {channel + 1} of {filters}", flush=True)
+    plain_minutes = (time.perf_counter() - started) / 60
+    both = [c for c in ours if ours[c]["status"] == "ok" and plain[c].achieved >= DEAD_SHARE]
+    mine = report.quartiles([ours[c]["error"] for c in both])
+    theirs = report.quartiles([plain[c].error for c in both])
+    no_worse = sum(ours[c]["error"] <= plain[c].error for c in both)
+    dead = sum(record["status"] == "dead" for record in records)
+    plain_dead = sum(run.achieved < DEAD_SHARE for run in plain.values())
+    rows = [
+        ("texton, `fast`", report.spread(mine, 3), dead, f"{minutes:.1f}"),
+        ("100 plain Adam steps", report.spread(theirs, 3), plain_dead, f"{plain_minutes:.1f}"),
+    ]
+    head = ("", "error: median (quartiles)", f"dead of {len(ours)}", "minutes")
+    text = f"All {len(ours)} filters of {layer}; errors over the {len(both)} alive in both, "
+    text += f"of which texton's is no worse in {no_worse}. Texton: {cores} workers and their "
+    text += f"start; plain Adam: one process, {torch.get_num_threads()} threads.\n\n"
+    return text + report.table(head, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--sample", type=int, default=8)
+    parser.add_argument("--layer", default="relu5_2")
+    parser.add_argument("--filters", type=int, default=512)
+    asked = parser.parse_args()
+    cores = torch.get_num_threads()
+    folder = Path(tempfile.mkdtemp(prefix="texton-bench-"))
+    try:
+        photo = folder / "chelsea.png"
+        write_image(photo, report.square(asked.size))
+        text = f"{asked.size}² pixels of chelsea, `fast`, {cores} workers on {cores} cores.\n\n"
+        text += rates(folder, photo, asked.size, asked.sample, cores)
+        report.publish("every-filter", text)
+        deep = deep_layer(folder, photo, asked.size, asked.layer, asked.filters, cores)
+        report.publish("deep-layer", deep)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,37 +20,19 @@ import torch
 from torch import Tensor, nn
 
 from texton import Network, load_network
-from texton.canvas import PixelCanvas
-from texton.codes import total_map
 from texton.device import choose_compute
+from texton.methods.filters import FilterInversion
 from texton.methods.seeds import generator_for
-from texton.objective import Activation, FeatureMapMatch, TotalVariation
 from texton.presets import SolverSettings
-from texton.solver import Opening, Solver
 
 LAYERS = ("relu1_2", "relu3_2", "relu5_2")
 
 
 def solver_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
     """The solver as a feature map inversion runs it, past its opening."""
-    compute = choose_compute("cpu")
-    with torch.no_grad():
-        total = total_map(net.encode(photo, layer, compute.exact())[layer])
-    channel = 4
-    objective = FeatureMapMatch(layer, [channel], total)
-    lift = Activation(net.preactivation(layer), [channel], total)
     settings = SolverSettings(steps=100_000, early_stop=False, opening=5)
-    canvas = PixelCanvas(photo)
-    generator = generator_for(0, "bench", layer, channel)
-    solver = Solver(
-        net,
-        objective + settings.tv * TotalVariation(),
-        canvas,
-        settings,
-        compute,
-        [generator],
-        Opening(lift, objective.achieved),
-    )
+    inversion = FilterInversion(photo, net, layer, settings, choose_compute("cpu"))
+    solver = inversion.solver([4], [generator_for(0, "bench", layer, 4)], settings)
     steps = iter(solver)
     for _ in range(6):
         next(steps)

@@ -21,13 +21,10 @@ from torch import Tensor
 from texton import Network, load_network
 from texton.device import choose_compute
 from texton.images import as_saved, content_hash
-from texton.methods.filters import _FilterInversion
+from texton.methods.filters import FilterInversion
 from texton.methods.seeds import generator_for
-from texton.methods.setup import make_canvas
-from texton.objective import Activation, FeatureMapMatch, TotalVariation
 from texton.presets import SolverSettings, solver_settings
 from texton.result import DEAD_SHARE
-from texton.solver import Opening, Solver
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
 PLAIN = SolverSettings(
@@ -52,16 +49,10 @@ def solve(
     """Run a solver until its saved image has the error `goal`, or until it ends by itself."""
     compute = choose_compute("cpu")
     compute = compute.exact() if exact else compute
-    inversion = _FilterInversion(photo, net, layer, settings, compute)
+    inversion = FilterInversion(photo, net, layer, settings, compute)
     generator = generator_for(report.SEED, content_hash(photo), layer, channel)
-    canvas = make_canvas(
-        net, inversion._photo, [generator], settings, compute, False, inversion._bleed
-    )
-    objective = FeatureMapMatch(layer, [channel], inversion._wide_total)
-    lift = Activation(net.preactivation(layer), [channel], inversion._wide_total)
-    smooth = objective + settings.tv * TotalVariation() if settings.tv else objective
-    opening = Opening(lift, objective.achieved) if settings.opening else None
-    solver = Solver(net, smooth, canvas, settings, compute, [generator], opening)
+    solver = inversion.solver([channel], [generator], settings)
+    canvas = solver.canvas
     spent, reached = 0.0, None
     steps = iter(solver)
     while reached is None:
@@ -71,10 +62,10 @@ def solve(
         if step is None:
             break
         if goal is not None:
-            error, _ = inversion._measure(as_saved(canvas.images()), [channel])
+            error, _ = inversion.measure(as_saved(canvas.images()), [channel])
             if error[0] <= goal:
                 reached = spent
-    (error,), (achieved,) = inversion._measure(as_saved(canvas.images()), [channel])
+    (error,), (achieved,) = inversion.measure(as_saved(canvas.images()), [channel])
     return Run(reached if goal is not None else spent, error, achieved)
 
 

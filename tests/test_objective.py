@@ -43,7 +43,12 @@ def test_operators_leave_their_operands_alone() -> None:
 
 def test_total_variation_of_a_ramp() -> None:
     ramp = torch.linspace(0, 1, 11).expand(1, 3, 11, 11)
-    torch.testing.assert_close(TotalVariation()({}, ramp), torch.tensor([0.01]))
+    torch.testing.assert_close(TotalVariation()({}, ramp), torch.tensor([0.01 * 10 / 11]))
+
+
+def test_total_variations_slope_is_that_of_its_value() -> None:
+    image = torch.rand(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: TotalVariation()({}, x), image)
 
 
 def test_a_silent_target_is_refused() -> None:

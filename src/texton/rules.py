@@ -50,8 +50,8 @@ class Adam:
                 self._count[b] += 1
                 step = self._rate * rate / (1 - first ** self._count[b])
                 correction = (1 - second ** self._count[b]) ** 0.5
-                scale = self._square[b].sqrt().div_(correction).add_(1e-12)
-                self._values[b].addcdiv_(self._mean[b], scale, value=-step)
+                scale = self._square[b].sqrt().add_(1e-12 * correction)
+                self._values[b].addcdiv_(self._mean[b], scale, value=-step * correction)
         return [False] * len(rates)
 
     def forget(self, index: int) -> None:

@@ -101,7 +101,7 @@ class Solver:
                 loss = loss + fading * self._prior(codes, image)
             (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
             del codes, loss
-            still = self._rule.move(gradient, rates)
+            still = self._rule.move(gradient.contiguous(), rates)  # as the canvas lies
             self.canvas.bound()
             self.trace.append(errors.detach())
             self._note_ends(index, still)

@@ -79,7 +79,7 @@ def iter_filters(
     check_photo(image, network)
     settings = solver_settings(preset, steps=steps)
     compute = compute_for(settings, device)
-    inversion = _FilterInversion(image, network, layer, settings, compute)
+    inversion = FilterInversion(image, network, layer, settings, compute)
     for channel in channels:
         check_channel(inversion.code, channel)
     inversion.code = inversion.code[:, :0]  # its maps are added up: the rest is not needed
@@ -101,7 +101,7 @@ def iter_filters(
             yield replace(result, settings=recorded)
 
 
-class _FilterInversion:
+class FilterInversion:
     """What the filters of one layer share: the photograph's maps, added up once."""
 
     def __init__(
@@ -124,6 +124,25 @@ class _FilterInversion:
                 self._photo = F.pad(image, self._bleed, mode="reflect")
                 wide = network.encode(self._photo, layer, compute.exact())[layer]
                 self._wide_total = total_map(wide)
+
+    def solver(
+        self, channels: list[int], generators: list[torch.Generator], settings: SolverSettings
+    ) -> Solver:
+        """The solver of a batch of filters, about to begin."""
+        objective = FeatureMapMatch(self._layer, channels, self._wide_total)
+        lift = Activation(self._network.preactivation(self._layer), channels, self._wide_total)
+        return Solver(
+            self._network,
+            objective,
+            make_canvas(
+                self._network, self._photo, generators, settings, self._compute, False, self._bleed
+            ),
+            settings,
+            self._compute,
+            generators,
+            Opening(lift, objective.achieved),
+            TotalVariation(),
+        )
 
     def solve(
         self, channels: list[int], generators: list[torch.Generator], on_step: OnStep | None
@@ -162,32 +181,17 @@ class _FilterInversion:
         on_step: OnStep | None,
     ) -> Iterator[Result]:
         started = time.perf_counter()
-        layer = self._layer
-        objective = FeatureMapMatch(layer, channels, self._wide_total)
-        canvas = make_canvas(
-            self._network, self._photo, generators, settings, self._compute, False, self._bleed
-        )
-        lift = Activation(self._network.preactivation(layer), channels, self._wide_total)
-        opening = Opening(lift, objective.achieved)
-        solver = Solver(
-            self._network,
-            objective,
-            canvas,
-            settings,
-            self._compute,
-            generators,
-            opening,
-            TotalVariation(),
-        )
+        solver = self.solver(channels, generators, settings)
+        canvas, layer = solver.canvas, self._layer
         run(solver, on_step)
         seconds = (time.perf_counter() - started) / len(channels)
         solved = finished(canvas.images(), settings)
-        errors, achieved = self._measure(solved, channels)
+        errors, achieved = self.measure(solved, channels)
         if settings.opening:
             fallen = [b for b, share in enumerate(achieved) if share < DEAD_SHARE]
             if any([solver.revive(b) for b in fallen]):  # noqa: C419 - every one of them
                 solved = finished(canvas.images(), settings)
-                errors, achieved = self._measure(solved, channels)
+                errors, achieved = self.measure(solved, channels)
         for b, channel in enumerate(channels):
             yield Result(
                 image=solved[b].cpu(),
@@ -202,7 +206,8 @@ class _FilterInversion:
                 trace=tuple(float(step[b]) for step in solver.trace[: solver.steps[b]]),
             )
 
-    def _measure(self, solved: Tensor, channels: list[int]) -> tuple[list[float], list[float]]:
+    def measure(self, solved: Tensor, channels: list[int]) -> tuple[list[float], list[float]]:
+        """Error and achieved share of every image as it is saved, in float32."""
         errors, shares = [], []
         for b, channel in enumerate(channels):
             image = solved[b : b + 1]

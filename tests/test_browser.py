@@ -34,6 +34,7 @@ FLAGS = [
     "--no-first-run",
 ]
 MANY = 5504
+SETTLED = "[...document.querySelectorAll('.grid img')].every(i => i.complete && i.naturalWidth)"
 
 
 class Visit:
@@ -93,7 +94,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
         status=lambda unit: states.get((unit.layer, unit.channel), "ok"),
     )
     catalog = Catalog.read(store)
-    export(Site(catalog, TextureIndex(store).update(catalog.alive())), root / "site")
+    export(Site(catalog, TextureIndex().update(store, catalog.alive())), root / "site")
     return f"file://{root / 'site'}"
 
 
@@ -123,8 +124,7 @@ def test_the_grid_shows_sorts_and_changes_photograph(visit: Visit, site: str) ->
     page.reload()  # the choice is in the address
     assert captions(page)[0] == str(by_energy[0])
     assert page.locator(".grid img").first.get_attribute("src").endswith(".cup.png")
-    loaded = "[...document.querySelectorAll('.grid img')].every(i => i.complete && i.naturalWidth)"
-    page.wait_for_function(loaded)
+    page.wait_for_function(SETTLED)
 
 
 def test_the_grid_is_walked_by_keyboard_and_opened(visit: Visit, site: str) -> None:
@@ -154,6 +154,36 @@ def test_the_grid_is_walked_by_keyboard_and_opened(visit: Visit, site: str) -> N
     page.wait_for_url("**/relu2_1/2.html")
     page.keyboard.press("ArrowLeft")
     page.wait_for_url("**/relu2_1/1.html")
+
+
+def test_after_a_scroll_tab_leads_to_a_tile_that_is_seen(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 600, "height": 400})
+    page.goto(f"{site}/relu2_1/index.html")
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+    page.wait_for_function("!document.querySelector('[data-slot=\"0\"]')")
+    assert page.locator('.grid [tabindex="0"]').count() == 1
+    page.evaluate("document.querySelector('[name=size]').focus({preventScroll: true})")
+    page.keyboard.press("Tab")
+    assert focused(page).startswith("relu2_1:") and not focused(page).startswith("relu2_1:0,")
+    top = page.evaluate("document.activeElement.getBoundingClientRect().top")
+    assert 0 <= top < 400
+    page.keyboard.press("ArrowRight")
+    assert page.locator('.grid [tabindex="0"]').count() == 1
+
+
+def test_a_resize_keeps_the_focus_and_shows_it(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/relu2_1/index.html")
+    page.focus('.grid [tabindex="0"]')
+    page.keyboard.press("Control+End")
+    columns = page.get_attribute("#grid", "aria-colcount")
+    page.set_viewport_size({"width": 500, "height": 500})
+    page.wait_for_function(
+        f"document.getElementById('grid').getAttribute('aria-colcount') !== '{columns}'"
+    )
+    assert focused(page).startswith("relu2_1:119,")
+    assert 0 <= page.evaluate("document.activeElement.getBoundingClientRect().bottom") <= 501
 
 
 def test_the_way_back_leads_to_the_filter_that_was_opened(visit: Visit, site: str) -> None:
@@ -197,6 +227,28 @@ def test_search_jumps_from_any_page(visit: Visit, site: str) -> None:
     page.keyboard.press("Enter")
     assert "it has 0–119" in page.inner_text("#found")
     assert page.url.endswith("relu2_1/index.html")
+    page.goto(f"{site}/all.html")
+    page.fill("#find", "17")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#found") == "Of which layer? Write relu1_1:17."
+
+
+def test_a_number_on_a_layers_page_is_a_channel_even_where_layers_are_numbers(
+    visit: Visit, tmp_path: Path
+) -> None:
+    store = fake_atlas(tmp_path / "atlas", [("4", 6), ("7", 8)], ["cat"])
+    export(Site(Catalog.read(store)), tmp_path / "site")
+    page = visit.page
+    for start, text, address in (
+        ("index.html", "4", "4/index.html"),
+        ("7/index.html", "4", "7/4.html"),
+        ("4/1.html", "7", "7/index.html"),  # it has no channel 7
+        ("4/1.html", "7:4", "7/4.html"),
+    ):
+        page.goto(f"file://{tmp_path}/site/{start}")
+        page.fill("#find", text)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/site/{address}")
 
 
 def test_a_filters_page_shows_it_all_and_copies_its_command(visit: Visit, site: str) -> None:
@@ -222,13 +274,15 @@ def test_the_map_lays_out_every_live_filter(visit: Visit, site: str) -> None:
     assert "2 filters have no texture" in page.inner_text("#note")
     page.focus('.grid [tabindex="0"]')
     page.keyboard.press("Control+End")
+    assert page.inner_text("#note") == focused(page)
+    assert re.fullmatch(r"relu1_1:\d+, (error 0\.\d{3}|dead)", focused(page))
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"relu1_1/\d+\.html"))
 
 
 def captions_of_map(page: Any) -> list[str]:
-    labels = page.eval_on_selector_all(".grid .tile", "all => all.map(tile => tile.title)")
-    return [label.rpartition(":")[2] for label in labels]
+    labels = page.eval_on_selector_all(".grid .tile", "all => all.map(tile => tile.ariaLabel)")
+    return [label.partition(",")[0].rpartition(":")[2] for label in labels]
 
 
 def test_two_pictures_are_compared_with_a_slider(visit: Visit, site: str) -> None:
@@ -303,19 +357,40 @@ def test_only_what_is_seen_of_5504_tiles_is_fetched(visit: Visit, tmp_path: Path
         page.goto(f"file://{tmp_path}/site/{address}", wait_until="load")
         seen = "[...document.querySelectorAll('.grid .tile')].length"
         tiles = page.evaluate(seen)
-        drawn = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
-        print(f"{address}: {tiles} of {MANY} tiles drawn after {drawn:.0f} ms")
-        page.wait_for_timeout(300)
+        page.wait_for_function(SETTLED)
         assert 40 < tiles < 160
         assert 40 < len(visit.pictures()) <= tiles
         assert len(visit.requests) - len(visit.pictures()) < 12
         before = len(visit.pictures())
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
-        page.wait_for_timeout(300)
+        page.wait_for_function("!document.querySelector('[data-slot=\"0\"]')")
+        page.wait_for_function(SETTLED)
         assert 40 < len(visit.pictures()) - before <= 160  # what was jumped over is not fetched
         assert page.evaluate(seen) < 160
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         page.wait_for_selector(f'[data-slot="{MANY - 1}"]')
+
+
+def test_5504_tiles_can_be_used_within_a_second(browser: Any, tmp_path: Path) -> None:
+    """From the request to the first rows; the best of several, as this machine may be shared."""
+    store = fake_atlas(tmp_path / "atlas", [("features", MANY)], ["cat"])
+    export(Site(Catalog.read(store)), tmp_path / "site")
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script(
+        "new MutationObserver((_, watch) => {"
+        " if (!document.querySelector('.grid .tile')) return;"
+        " watch.disconnect(); window.drawnAt = performance.now();"
+        "}).observe(document, { childList: true, subtree: true })"
+    )
+    page = context.new_page()
+    for address in ("features/index.html", "all.html"):
+        times: list[float] = []
+        while len(times) < 5 and not (times and min(times) < 1000):
+            page.goto(f"file://{tmp_path}/site/{address}")
+            times.append(page.wait_for_function("window.drawnAt").json_value())
+        print(f"{address}: {MANY} tiles, drawn after {min(times):.0f} ms")
+        assert min(times) < 1000, times
+    context.close()
 
 
 def test_pictures_appear_while_an_atlas_is_built(visit: Visit, tmp_path: Path) -> None:
@@ -332,11 +407,48 @@ def test_pictures_appear_while_an_atlas_is_built(visit: Visit, tmp_path: Path) -
         page.wait_for_selector('.grid img[src$="relu1_1/6.cat.png"]')
         page.wait_for_function("document.getElementById('made').textContent.startsWith('3 of 8')")
         assert page.evaluate("window.same")
+        page.goto("about:blank")
+
+
+def test_a_tile_of_the_overview_tells_what_became_of_its_filter(
+    visit: Visit, tmp_path: Path
+) -> None:
+    store = fake_atlas(
+        tmp_path, [("relu1_1", 4)], ["cat"], lambda u: "failed" if u.channel == 0 else None
+    )
+    page = visit.page
+    tile = ".strip [data-unit='relu1_1:{}@cat']"
+    with serving(Follower(store)) as address:
         page.goto(f"{address}/index.html")
-        add_unit(store, Unit("relu1_1", 7, "cat"))
-        page.wait_for_selector('.strip img[src$="relu1_1/7.cat.png"]')
-        page.goto(f"{address}/relu1_1/4.html")
-        add_unit(store, Unit("relu1_1", 4, "cat"))
-        page.wait_for_selector('.unit img[src$="relu1_1/4.cat.png"]')
-        page.wait_for_selector("text=Achieved")
+        assert page.get_attribute(tile.format(0), "aria-label") == "relu1_1:0, failed"
+        assert page.get_attribute(tile.format(1), "aria-label") == "relu1_1:1, not made yet"
+        for channel, status in ((0, "ok"), (1, "dead"), (2, "failed"), (3, "ok")):
+            add_unit(store, Unit("relu1_1", channel, "cat"), status)
+            page.wait_for_selector(
+                f"{tile.format(channel)}"
+                f"[aria-label='relu1_1:{channel}{'' if status == 'ok' else f', {status}'}']"
+            )
+            badges = page.locator(f"{tile.format(channel)} .badge").all_inner_texts()
+            assert badges == ([] if status == "ok" else [status])
+            pictures = page.locator(f"{tile.format(channel)} img").count()
+            assert pictures == (status != "failed")
+        page.goto("about:blank")
+
+
+def test_a_filters_page_gets_its_figures_and_keeps_the_focus(visit: Visit, tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path, [("relu1_1", 4)], ["cat", "cup"], lambda u: None)
+    page = visit.page
+    with serving(Follower(store)) as address:
+        page.goto(f"{address}/relu1_1/2.html")
+        page.evaluate("window.same = true")
+        page.focus("#compare")
+        add_unit(store, Unit("relu1_1", 2, "cat"))
+        page.wait_for_selector('.unit img[src$="relu1_1/2.cat.png"]')
+        add_unit(store, Unit("relu1_1", 2, "cup"), "failed")
+        page.wait_for_selector("text=out of <memory>")
+        assert page.locator("dt:text('Achieved')").count() == 1
+        assert page.evaluate("window.same && document.activeElement.id") == "compare"
+        page.evaluate("navigator.clipboard.writeText = text => { window.copied = text; }")
+        page.click("[data-copy] >> nth=0")
+        page.wait_for_function("window.copied.startsWith('texton filter cat.jpg')")
         page.goto("about:blank")

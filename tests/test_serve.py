@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import socket
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +18,14 @@ from urllib.request import Request, urlopen
 import pytest
 from starlette.testclient import TestClient
 
-from tests.atlases import until
+from tests.atlases import TEXTON, until
 from tests.conftest import Run
 from tests.fake_atlas import add_unit, fake_atlas, serving
 from tests.test_cli import assert_refused
+from texton.atlas.index import TextureIndex
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.serve import _events, make_app
+from texton.manifest import AtlasLayer
 from texton.store import Store, Unit
 
 
@@ -128,6 +134,7 @@ def test_a_browser_that_lost_the_connection_names_the_last_event_it_had(tmp_path
     with serving(follower) as address:
         start = follower.spell(0)
         add_unit(store, Unit("relu1_1", 0, "cat"))
+        follower.look()
         until(lambda: follower.news(0).position == 1)
         first = event("")
         assert first["event"] == "news" and len(json.loads(first["data"])["units"]) == 1
@@ -146,3 +153,142 @@ def test_a_page_of_another_server_or_another_plan_is_made_anew(
     builder.save(replace(store.manifest, layers=more))
     follower.look()
     assert first_news(follower, before)[0] == "changed"
+
+
+def test_similar_textures_follow_a_build_that_adds_a_layer(tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path, [("relu1_1", 6)], ["cat"])
+    follower = Follower(store, TextureIndex())
+    follower.index()
+    layers = (*store.manifest.layers, AtlasLayer("relu1_2", 4, 2, 5, (0, 1, 2, 3)))
+    builder = Store.open(store.root)
+    builder.save(replace(store.manifest, layers=layers))
+    for channel in range(4):
+        add_unit(builder, Unit("relu1_2", channel, "cat"))
+    follower.look()
+    follower.index()
+    similar = follower.site.similar
+    assert set(similar.maps) == {"relu1_1", "relu1_2"}
+    assert ("relu1_1", 2) in similar.others["relu1_2", 2]
+
+
+class Failing(Follower):
+    """Fails twice at either job, then does it."""
+
+    failures = 2
+
+    def look(self) -> None:
+        self._fail(OSError("the disk has gone"))
+        super().look()
+
+    def index(self) -> None:
+        self._fail(KeyError("relu9"))
+
+    def _fail(self, error: Exception) -> None:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise error
+
+
+@pytest.mark.parametrize("job", ["watch", "watch_index"])
+def test_whatever_fails_is_told_once_and_tried_again(
+    tmp_path: Path, job: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("_INDEX_PAUSE", "_IDLE_PAUSE"):
+        monkeypatch.setattr(f"texton.atlas.site.follow.{pause}", 0.01)
+    follower = Failing(fake_atlas(tmp_path, [("relu1_1", 1)], ["cat"]))
+    stop = threading.Event()
+    words = (stop, 0.01) if job == "watch" else (stop,)
+    thread = threading.Thread(target=getattr(follower, job), args=words)
+    thread.start()
+    try:
+        until(lambda: follower.failures < -1)
+    finally:
+        stop.set()
+        thread.join(20)
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "cannot follow the build: OSError: the disk has gone"
+        if job == "watch"
+        else "cannot find similar textures: KeyError: 'relu9'"
+    ]
+
+
+def test_the_disk_is_read_seldom_while_nobody_is_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fake_atlas(tmp_path, [("relu1_1", 2)], ["cat"])
+    follower = Follower(store)
+    looks: list[float] = []
+    monkeypatch.setattr(follower, "look", lambda: looks.append(time.monotonic()))
+    stop = threading.Event()
+    thread = threading.Thread(target=follower.watch, args=(stop, 0.01))
+    thread.start()
+    try:
+        until(lambda: len(looks) == 1)
+        time.sleep(0.3)
+        assert len(looks) == 1
+        with follower.client():
+            until(lambda: len(looks) > 4)
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def test_the_pace_is_measured_only_for_someone_and_after_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("texton.atlas.site.follow._STATUS_PAUSE", 0.0)
+    store = fake_atlas(tmp_path, [("relu1_1", 4)], ["cat"], lambda u: "ok" if u.channel else None)
+    follower = Follower(store)
+    whole: list[int] = []
+    status = Store.status
+    monkeypatch.setattr(Store, "status", lambda self: (whole.append(1), status(self))[1])
+    add_unit(store, Unit("relu1_1", 0, "cat"))
+    follower.look()
+    assert follower.news(0).status["done"] == 4 and whole == []
+    with follower.client():
+        for _ in range(3):
+            follower.look()
+            time.sleep(0.05)
+    assert whole == [1]
+
+
+def test_an_unreadable_picture_is_not_there(tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path, [("relu1_1", 2)], ["cat"])
+    wide = tuple(replace(photo, width=300, height=200) for photo in store.manifest.photos)
+    store.save(replace(store.manifest, photos=wide))
+    picture = store.picture(Unit("relu1_1", 0, "cat"))
+    picture.write_bytes(picture.read_bytes()[:100])
+    follower = Follower(store)
+    store.picture(Unit("relu1_1", 1, "cat")).unlink()
+    store.photo("cat").unlink()
+    with TestClient(make_app(follower, watch=False), base_url="http://127.0.0.1") as client:
+        for path in ("relu1_1/0.cat.thumb.webp", "relu1_1/1.cat.png", "photos/cat.png"):
+            assert client.get(f"/{path}").status_code == 404, path
+        assert client.get("/relu1_1/0.html").status_code == 200
+
+
+def test_ctrl_c_ends_the_server_as_it_ends_every_command(tmp_path: Path) -> None:
+    fake_atlas(tmp_path, [("relu1_1", 1)], ["cat"])
+    with subprocess.Popen(
+        [*TEXTON, "atlas", "serve", str(tmp_path), "--port", "0", "--no-similar"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout
+        address = process.stdout.readline().strip()
+        until(lambda: _answers(address), process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.startswith("Ctrl-C ends it\n") and "Traceback" not in err
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=20) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

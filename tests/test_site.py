@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,8 +22,9 @@ from texton.atlas.index import TextureIndex
 from texton.atlas.similar import Similar
 from texton.atlas.site import addresses
 from texton.atlas.site.catalog import Catalog
+from texton.atlas.site.pictures import thumbnail
 from texton.atlas.site.site import Site
-from texton.store import Unit
+from texton.store import Store, Unit
 
 EVIL = "<script>alert(1)</script>"
 ODD = "_blocks.2._swish#2"
@@ -94,7 +97,8 @@ def test_a_filters_page_tells_everything_without_a_script(tmp_path: Path) -> Non
     site = Site(Catalog.read(fake_atlas(tmp_path)))
     page = site.content("relu2_1/7.html")
     assert isinstance(page, str)
-    for told in ("relu2_1:7", "0.736", "26.2 %", "7.10 %", "90.0 %", "5 × 5 px"):
+    figures = ("0.736", "26.2 %", "7.10 %", "90.0 %", "5 × 5 px")
+    for told in ("relu2_1:7", *figures, "How to read it", "<b>Achieved</b> is"):
         assert told in page, told
     for photo in ("cat", "cup"):
         assert f'src="../relu2_1/7.{photo}.png"' in page
@@ -171,9 +175,7 @@ def test_what_cannot_be_exported_is_refused(run: Run, tmp_path: Path) -> None:
 
 def test_large_pictures_have_thumbnails(tmp_path: Path) -> None:
     store = fake_atlas(tmp_path, [("relu1_1", 2)], ["cat"])
-    wide = tuple(replace(photo, width=300, height=200) for photo in store.manifest.photos)
-    store.save(replace(store.manifest, photos=wide))
-    Image.new("RGB", (300, 200), "red").save(store.picture(Unit("relu1_1", 0, "cat")))
+    large(store)
     site = Site(Catalog.read(store))
     small = site.content("relu1_1/0.cat.thumb.webp")
     assert isinstance(small, bytes) and small[8:12] == b"WEBP"
@@ -181,11 +183,51 @@ def test_large_pictures_have_thumbnails(tmp_path: Path) -> None:
     assert "relu1_1/0.cat.thumb.webp" in set(site.paths())
 
 
+def test_a_thumbnail_is_made_once_until_its_picture_changes(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (300, 200), "red").save(path)
+    first = thumbnail(path)
+    assert first is not None and thumbnail(path) is first
+    Image.new("RGB", (300, 200), "blue").save(path)
+    os.utime(path, (1, 1))
+    later = thumbnail(path)
+    assert later is not None and Image.open(io.BytesIO(later)).getpixel((9, 9))[2] > 200  # type: ignore[index]
+    truncate(path)
+    assert thumbnail(path) is None
+
+
+def test_a_damaged_picture_is_shown_as_not_made_and_told(run: Run, tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path / "atlas", [("relu1_1", 4)], ["cat"])
+    large(store)
+    truncate(store.picture(Unit("relu1_1", 1, "cat")))
+    store.picture(Unit("relu1_1", 3, "cat")).write_bytes(b"")
+    outcome = run("atlas", "export", "atlas", "--out", "site", "--no-similar", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["done"] == 2 and json.loads(outcome.out)["left"] == 2
+    assert "skipped relu1_1:1 on cat" in outcome.err and "skipped relu1_1:3" in outcome.err
+    assert "cannot write" not in outcome.err
+    assert check_links(tmp_path / "site") > 20
+    assert not list((tmp_path / "site").rglob("[13].cat.*"))
+    assert "Not made yet" in (tmp_path / "site/relu1_1/1.html").read_text()
+
+
+def large(store: Store) -> None:
+    """Pictures that are too large to be their own thumbnails."""
+    wide = tuple(replace(photo, width=300, height=200) for photo in store.manifest.photos)
+    store.save(replace(store.manifest, photos=wide))
+    for unit in store.units():
+        Image.new("RGB", (300, 200), "red").save(store.picture(unit))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def test_similar_textures_are_similar(tmp_path: Path) -> None:
     """Channels 64 apart have the same picture: they must be each other's nearest."""
     store = fake_atlas(tmp_path, [("relu1_1", 68), ("relu1_2", 8)], ["cat", "cup"])
     catalog = Catalog.read(store)
-    similar = TextureIndex(store).update(catalog.alive())
+    similar = TextureIndex().update(store, catalog.alive())
     for channel in range(4):
         assert similar.same["relu1_1", channel][0] == ("relu1_1", channel + 64)
         assert similar.others["relu1_2", channel][0][1] % 64 == channel
@@ -200,24 +242,24 @@ def test_similar_textures_are_similar(tmp_path: Path) -> None:
 
 def test_the_index_is_kept_and_brought_up_to_date(tmp_path: Path) -> None:
     store = fake_atlas(tmp_path, [("relu1_1", 12)], ["cat"], lambda u: "ok" if u.channel else None)
-    first = TextureIndex(store).update(Catalog.read(store).alive())
+    first = TextureIndex().update(store, Catalog.read(store).alive())
     measured: list[int] = []
-    again = TextureIndex(store).update(
-        Catalog.read(store).alive(), lambda done, count: measured.append(count)
+    again = TextureIndex().update(
+        store, Catalog.read(store).alive(), lambda done, count: measured.append(count)
     )
     assert again == first and measured == []
     add_unit(store, Unit("relu1_1", 0, "cat"))
-    later = TextureIndex(store).update(
-        Catalog.read(store).alive(), lambda done, count: measured.append(count)
+    later = TextureIndex().update(
+        store, Catalog.read(store).alive(), lambda done, count: measured.append(count)
     )
     assert measured == [1] and ("relu1_1", 0) in later.same
     (tmp_path / "index/textures.npz").write_bytes(b"damaged")
-    assert TextureIndex(store).update(Catalog.read(store).alive()) == later
+    assert TextureIndex().update(store, Catalog.read(store).alive()) == later
 
 
 def test_an_atlas_with_nothing_made_has_pages(tmp_path: Path) -> None:
     store = fake_atlas(tmp_path, [("relu1_1", 3)], ["cat"], lambda u: None)
     catalog = Catalog.read(store)
-    assert TextureIndex(store).update(catalog.alive()) == Similar()
+    assert TextureIndex().update(store, catalog.alive()) == Similar()
     site = Site(catalog)
     assert all(site.content(path) is not None for path in site.paths())

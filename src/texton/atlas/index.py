@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from texton.atlas.similar import Map, Similar, compare_textures, read_similar, write_similar
 from texton.atlas.textures import (
@@ -19,44 +20,44 @@ from texton.store import Store, Unit
 class TextureIndex:
     """Similar filters of an atlas, for the pictures there are; made from them at any time."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self) -> None:
         self._textures: dict[Unit, Texture] | None = None
         self.similar = Similar()
 
     def update(
         self,
+        store: Store,
         units: Sequence[Unit],
         on_picture: OnPicture | None = None,
         kept: Mapping[str, Map] | None = None,
     ) -> Similar:
         """Measure what is new of ``units``, whose pictures show a live filter, and compare.
 
+        The store is given anew each time, as a build may have added layers and photographs.
+
         Where the folder cannot be written, the index is made all the same and not kept.
         """
-        before = read_textures(self._store) if self._textures is None else self._textures
-        now = measure_textures(self._store, units, before, on_picture)
+        before = read_textures(store) if self._textures is None else self._textures
+        now = measure_textures(store, units, before, on_picture)
         same = now.keys() == before.keys() and all(now[u].stamp == before[u].stamp for u in now)
         if not same:
-            self._keep_textures(now)
+            _keep_textures(store, now)
         self._textures = now
-        found = read_similar(self._store, now)
+        found = read_similar(store, now)
         if found is None:
-            layers = [layer.name for layer in self._store.manifest.layers]
+            layers = [layer.name for layer in store.manifest.layers]
             found = compare_textures(now, layers, kept)
             if not kept:
-                self._keep_similar(now, found)
+                _keep_similar(store, now, found)
         self.similar = found
         return found
 
-    def _keep_textures(self, textures: Mapping[Unit, Texture]) -> None:
-        try:
-            write_textures(self._store, textures)
-        except TextonError:
-            return
 
-    def _keep_similar(self, textures: Mapping[Unit, Texture], similar: Similar) -> None:
-        try:
-            write_similar(self._store, textures, similar)
-        except TextonError:
-            return
+def _keep_textures(store: Store, textures: Mapping[Unit, Texture]) -> None:
+    with suppress(TextonError):
+        write_textures(store, textures)
+
+
+def _keep_similar(store: Store, textures: Mapping[Unit, Texture], similar: Similar) -> None:
+    with suppress(TextonError):
+        write_similar(store, textures, similar)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from texton.cli import common as c
-from texton.store import Store
+from texton.store import Store, Unit
 
 Atlas = Annotated[Path, typer.Argument(metavar="DIR", help="An atlas.", show_default=False)]
 
 Tell = Callable[[int, int], None]
+
+_NAMED = 5  # damaged pictures that are named
 
 
 def export_command(
@@ -46,10 +48,11 @@ def export_command(
     store = Store.open(atlas)
     check_target(out, atlas, force)
     catalog = Catalog.read(store)
-    index = TextureIndex(store)
+    _tell_damaged(store, catalog.drop_unreadable())
+    index = TextureIndex()
     if similar:
         with _stage("textures") as tell:
-            index.update(catalog.alive(), tell)
+            index.update(store, catalog.alive(), tell)
     site = Site(catalog, index.similar)
     count = sum(1 for _ in site.paths())
     with _stage("pages and pictures") as tell:
@@ -86,12 +89,21 @@ def serve_command(
 
     store = Store.open(atlas)
     with listen(host, port) as bound:
-        follower = Follower(store, TextureIndex(store) if similar else None)
+        follower = Follower(store, TextureIndex() if similar else None)
         name, number = bound.getsockname()[:2]
         print(f"http://{f'[{name}]' if ':' in name else name}:{number}/", flush=True)
         print("Ctrl-C ends it", file=sys.stderr)
         serve(make_app(follower, host), bound)
-    raise typer.Exit(0)
+
+
+def _tell_damaged(store: Store, damaged: Sequence[Unit]) -> None:
+    for unit in damaged[:_NAMED]:
+        print(
+            f"skipped {unit}: '{store.picture(unit)}' is damaged; delete it and build again",
+            file=sys.stderr,
+        )
+    if len(damaged) > _NAMED:
+        print(f"skipped {len(damaged) - _NAMED} more that are damaged", file=sys.stderr)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from texton.atlas.site.pictures import is_whole
 from texton.manifest import AtlasLayer, AtlasPhoto
 from texton.store import Store, Unit
 
@@ -45,6 +46,14 @@ class Catalog:
             if record is not None and record != known:
                 new[unit] = record
         return new
+
+    def drop_unreadable(self) -> list[Unit]:
+        """Count the units whose picture is damaged as not made; returns them."""
+        picture = self.store.picture
+        found = [u for u in self.records if self.pictured(u) and not is_whole(picture(u))]
+        for unit in found:
+            del self.records[unit]
+        return found
 
     def snapshot(self) -> Catalog:
         """What is known now, for pages that are made while more comes in."""

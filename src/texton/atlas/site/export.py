@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +63,11 @@ def export(site: Site, target: Path, on_file: Callable[[], None] | None = None) 
         size, written, planned = 0, [], list(site.paths())
         _mark(target, sorted(before.union(planned)), complete=False)
         for path in planned:
-            content = site.content(path)
+            content = _content(site, path)
             if content is None:  # its picture has gone since the sidecars were read
                 continue
-            size += _write(target / path, content)
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            size += (target / path).write_bytes(content)
             written.append(path)
             if on_file:
                 on_file()
@@ -85,13 +85,14 @@ def _mark(target: Path, files: list[str], complete: bool) -> None:
     write_bytes(json.dumps(told).encode(), target / MARK)
 
 
-def _write(path: Path, content: str | bytes | Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _content(site: Site, path: str) -> bytes | None:
+    content = site.content(path)
     if isinstance(content, Path):
-        shutil.copyfile(content, path)
-    else:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path.stat().st_size
+        try:
+            return content.read_bytes()
+        except OSError:
+            return None
+    return content.encode() if isinstance(content, str) else content
 
 
 def _listed(target: Path) -> set[str]:

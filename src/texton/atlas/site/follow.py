@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +19,8 @@ from texton.atlas.site.site import Site
 from texton.errors import TextonError
 from texton.store import Store, Unit
 
-_STATUS_PAUSE = 4.0  # seconds: it reads every sidecar
+_STATUS_PAUSE = 4.0  # seconds
+_IDLE_PAUSE = 10.0  # seconds between two looks while nobody is connected
 _INDEX_PAUSE = 20.0
 _ENOUGH = 1.25  # times the filters a map was made of: then it is made again
 
@@ -47,7 +51,10 @@ class Follower:
         self._log: list[Unit] = []
         self._catalog = Catalog.read(store)
         self._status = store.status()
-        self._told_at = time.monotonic()
+        self._status_due = 0.0
+        self._finished = 0  # pieces of news when the pace was measured
+        self._clients = 0
+        self._told: set[str] = set()
 
     @property
     def site(self) -> Site:
@@ -70,7 +77,7 @@ class Follower:
     def news(self, position: int) -> News:
         """What is new since a position."""
         with self._lock:
-            new = [self._told(unit) for unit in self._log[position:]]
+            new = [self._spelled(unit) for unit in self._log[position:]]
             return News(len(self._log), new, {**self._status, **self._catalog.counts()})
 
     def look(self) -> None:
@@ -81,52 +88,87 @@ class Follower:
             with self._lock:
                 self._run = secrets.token_hex(4)  # pages made before must be made again
                 self._catalog, self._log, self._site = catalog, [], None
+                self._finished = -1
             return
         new = self._catalog.missing()
-        now = time.monotonic()
-        status = None
-        if now - self._told_at >= _STATUS_PAUSE:
-            status, self._told_at = store.status(), now
         with self._lock:
             self._catalog.records.update(new)
             self._log.extend(new)
-            self._status = status or self._status
             if new:
                 self._site = None
+        self._look_at_pace(store)
 
     def index(self) -> None:
         """Measure the textures of what is new, and compare; maps that are good enough stay."""
         if self._index is None:
             return
         with self._lock:
-            live = self._catalog.alive()
-        if self._indexed.issuperset(live):
+            store, live = self._catalog.store, self._catalog.alive()
+            kept = self._good_maps(live)
+        if self._indexed == set(live):
             return
-        similar = self._index.update(live, kept=self._good_maps(live))
+        similar = self._index.update(store, live, kept=kept)
         with self._lock:
             self._similar, self._indexed, self._site = similar, set(live), None
 
+    @contextmanager
+    def client(self) -> Iterator[None]:
+        """While somebody is connected the disk is looked at more often."""
+        with self._lock:
+            self._clients += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._clients -= 1
+
     def watch(self, stop: threading.Event, pause: float = 1.0) -> None:
-        """`look` again and again until told to stop; a disk that fails is waited for."""
+        """`look` again and again until told to stop, and rest for ten times what it took."""
+        looked = took = 0.0
         while not stop.wait(pause):
-            try:
-                self.look()
-            except TextonError:
-                continue
+            started = time.monotonic()
+            if started - looked >= max(0.0 if self._clients else _IDLE_PAUSE, 10 * took):
+                self._survive("follow the build", self.look)
+                looked = time.monotonic()
+                took = looked - started
 
     def watch_index(self, stop: threading.Event) -> None:
         """`index` again and again, and rest for longer than it took."""
         rest = 0.0
         while not stop.wait(rest):
             started = time.monotonic()
-            try:
-                self.index()
-            except TextonError:
-                self._index = None  # without the network there are no similar textures
-                return
+            self._survive("find similar textures", self.index)
             rest = max(_INDEX_PAUSE, 5 * (time.monotonic() - started))
 
-    def _told(self, unit: Unit) -> list[Any]:
+    def _survive(self, what: str, job: Callable[[], None]) -> None:
+        """What fails is told once and tried again: the disk or the network may come back."""
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001 - a thread that ends would end the news for good
+            kind = "" if isinstance(error, TextonError) else f"{type(error).__name__}: "
+            told = f"cannot {what}: {kind}{error}"
+            if told not in self._told:
+                self._told.add(told)
+                print(told, file=sys.stderr, flush=True)
+
+    def _look_at_pace(self, store: Store) -> None:
+        """Whether a build is at work; and its pace, when somebody is there to be told.
+
+        The pace reads every sidecar: only after there was news, and for a twentieth of the time.
+        """
+        started = time.monotonic()
+        if not self._clients or started < self._status_due:
+            return
+        if len(self._log) == self._finished:
+            status = {**self._status, "running": store.is_locked()}
+        else:
+            self._finished, status = len(self._log), store.status()
+        took = time.monotonic() - started
+        self._status_due = started + max(_STATUS_PAUSE, 20 * took)
+        with self._lock:
+            self._status = status
+
+    def _spelled(self, unit: Unit) -> list[Any]:
         shown = figures(self._catalog.records.get(unit))
         return [addresses.slug(unit.layer), unit.channel, addresses.slug(unit.photo), shown]
 

@@ -112,7 +112,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, bound: socket.socket) -> None:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C, which is raised again as in any other command."""
     import uvicorn
 
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
@@ -123,17 +123,18 @@ async def _events(follower: Follower, since: str) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
     run, told, silent = follower.spell(0), None, 0.0
     position = follower.position(since)
-    while position is not None and run == follower.spell(0):
-        news = follower.news(position)
-        if news.units or news.status != told:
-            data = json.dumps({"units": news.units, "status": news.status})
-            yield f"id: {follower.spell(news.position)}\nevent: news\ndata: {data}\n\n"
-            position, told, silent = news.position, news.status, 0.0
-        elif silent >= _BEAT:
-            yield ": still here\n\n"
-            silent = 0.0
-        await asyncio.sleep(_PAUSE)
-        silent += _PAUSE
+    with follower.client():
+        while position is not None and run == follower.spell(0):
+            news = follower.news(position)
+            if news.units or news.status != told:
+                data = json.dumps({"units": news.units, "status": news.status})
+                yield f"id: {follower.spell(news.position)}\nevent: news\ndata: {data}\n\n"
+                position, told, silent = news.position, news.status, 0.0
+            elif silent >= _BEAT:
+                yield ": still here\n\n"
+                silent = 0.0
+            await asyncio.sleep(_PAUSE)
+            silent += _PAUSE
     yield "event: changed\ndata: {}\n\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,16 +9,14 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from PIL import Image
-
 from texton.atlas.similar import Similar
 from texton.atlas.site import addresses
 from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.pages import Pages
+from texton.atlas.site.pictures import THUMBNAIL, thumbnail
 from texton.manifest import AtlasLayer
 from texton.store import Unit
 
-THUMBNAIL = 128  # pixels; pictures up to a quarter larger are their own thumbnails
 _STATIC = ("site.css", "site.js", "grid.js", "compare.js", "live.js")
 
 
@@ -95,7 +92,7 @@ class Site:
     def _photograph(self, path: str) -> Path | None:
         for photo in self.catalog.photos:
             if addresses.photograph(photo.name) == path:
-                return self.catalog.store.photo(photo.name)
+                return _there(self.catalog.store.photo(photo.name))
         return None
 
     def _of_layer(self, layer: AtlasLayer, name: str) -> str | bytes | Path | None:
@@ -115,14 +112,9 @@ class Site:
             unit = Unit(layer.name, channel, known.name)
             if addresses.slug(known.name) == photo and self.catalog.pictured(unit):
                 path = self.catalog.store.picture(unit)
-                return path if kind == ".png" else _thumbnail(path)
+                return _there(path) if kind == ".png" else thumbnail(path)
         return None
 
 
-def _thumbnail(path: Path) -> bytes:
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
-    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=88, method=4)
-    return buffer.getvalue()
+def _there(path: Path) -> Path | None:
+    return path if path.is_file() else None

@@ -16,7 +16,7 @@
   });
   const rows = new Map(); // row number -> its element
   let photo = 0, sort = "channel", view = "grid", size = 112;
-  let slots = [], columns = 1, shape = {}, active = 0;
+  let slots = [], columns = 1, shape = {}, active = 0, about = "";
   let here = location.hash.slice(1); // the filter that was opened last: where to come back to
 
   const value = (item, key) => item.layer.photos[photo][key][item.at];
@@ -54,7 +54,8 @@
     const left = map ? items.filter((item) => map.cells[item.at] < 0).length : 0;
     const unmapped = view === "map" && !map ? "There is no map yet: it is made from finished pictures." : "";
     const shown = map ? "" : `Shown with each filter: its ${figureShown()}.`;
-    note.textContent = unmapped || (left ? `${left} filter${left === 1 ? " has" : "s have"} no texture to place: dead, or not made yet.` : shown);
+    about = unmapped || (left ? `${left} filter${left === 1 ? " has" : "s have"} no texture to place: dead, or not made yet.` : shown);
+    tellOf(null);
     grid.classList.toggle("map", !!map);
     if (!slots[active]) active = Math.max(0, slots.findIndex(Boolean));
     measure();
@@ -62,6 +63,7 @@
 
   function measure() {
     const map = view === "map" && layers[0].map;
+    const held = grid.contains(document.activeElement);
     const width = grid.clientWidth, between = map ? 2 : gap();
     const { width: w, height: h } = atlas.photos[photo];
     columns = map ? map.columns : Math.max(2, Math.floor((width + between) / (size + between)));
@@ -76,7 +78,8 @@
     grid.setAttribute("aria-colcount", columns);
     rows.forEach((row) => row.remove());
     rows.clear();
-    draw();
+    if (held) focus(active);
+    else draw();
   }
 
   // ---- rows that are seen --------------------------------------------------------------------
@@ -100,7 +103,18 @@
       grid.insertBefore(row, after === undefined ? null : rows.get(after));
       rows.set(number, row);
     }
+    if (!grid.contains(document.activeElement)) keepReachable(-top / shape.step);
   }
+
+  // Tab leads to one tile, the active one: after a scroll by wheel that is another.
+  function keepReachable(scrolled) {
+    if (tileAt(active)) return;
+    const drawn = [...grid.querySelectorAll("[data-slot]")].map((tile) => Number(tile.dataset.slot));
+    active = drawn.find((slot) => Math.floor(slot / columns) >= scrolled) ?? drawn[0] ?? active;
+    if (tileAt(active)) tileAt(active).tabIndex = 0;
+  }
+
+  const tileAt = (slot) => grid.querySelector(`[data-slot="${slot}"]`);
 
   function makeRow(number) {
     const row = document.createElement("div");
@@ -145,9 +159,11 @@
     }
     if (status === "dead" || status === "failed") frame.append(span("badge", status));
     const caption = span("caption", "");
-    caption.append(span("", many ? name(item) : item.channel), span("", status === "ok" && !(many && shape.tile < 110) ? texton.show[key](figure) : ""));
+    const short = span("name", many ? `:${item.channel}` : item.channel);
+    if (many) short.prepend(span("of", item.about.name));
+    const room = shape.tile >= (many ? 110 : 72);
+    caption.append(short, span("", status === "ok" && room ? texton.show[key](figure) : ""));
     tile.append(frame, caption);
-    if (view === "map") tile.title = name(item);
     return tile;
   }
 
@@ -156,6 +172,13 @@
     if (kind) made.className = kind;
     made.textContent = text;
     return made;
+  }
+
+  // On the map, where tiles have no caption, the note has the one that is at hand.
+  function tellOf(tile) {
+    note.classList.toggle("held", view === "map");
+    note.setAttribute("aria-live", tile ? "off" : "polite"); // the tile itself is read out
+    note.textContent = tile && view === "map" ? tile.getAttribute("aria-label") : about;
   }
 
   // ---- keys ----------------------------------------------------------------------------------
@@ -181,14 +204,14 @@
   }
 
   function focus(slot) {
-    const before = grid.querySelector(`[data-slot="${active}"]`);
-    if (before) before.tabIndex = -1;
+    if (tileAt(active)) tileAt(active).tabIndex = -1;
     active = slot;
+    const cover = grid.classList.contains("map") ? note.offsetHeight : 0; // it stays at the top
     const top = grid.getBoundingClientRect().top + Math.floor(slot / columns) * shape.step;
-    if (top < 0) scrollBy(0, top - 8);
+    if (top < cover) scrollBy(0, top - cover - 8);
     else if (top + shape.step > innerHeight) scrollBy(0, top + shape.step - innerHeight + 8);
     draw();
-    const tile = grid.querySelector(`[data-slot="${slot}"]`);
+    const tile = tileAt(slot);
     tile.tabIndex = 0;
     tile.focus({ preventScroll: !grid.classList.contains("wide") });
     draw();
@@ -249,7 +272,7 @@
       item.layer.photos[number][key][item.at] = figures[at];
     });
     const slot = slots.indexOf(item);
-    const old = number === photo && grid.querySelector(`[data-slot="${slot}"]`);
+    const old = number === photo && tileAt(slot);
     if (!old) return;
     const focused = old === document.activeElement;
     const made = makeTile(item, slot);
@@ -272,8 +295,13 @@
   grid.addEventListener("click", leave);
   grid.addEventListener("focusin", (event) => {
     const tile = event.target.closest("[data-slot]");
-    if (tile && Number(tile.dataset.slot) !== active) focus(Number(tile.dataset.slot));
+    if (!tile) return;
+    if (Number(tile.dataset.slot) !== active) focus(Number(tile.dataset.slot));
+    tellOf(tile);
   });
+  grid.addEventListener("focusout", () => tellOf(null));
+  grid.addEventListener("pointerover", (event) => tellOf(event.target.closest("[data-slot]")));
+  grid.addEventListener("pointerleave", () => tellOf(null));
   addEventListener("scroll", soon, { passive: true });
   let width = grid.clientWidth;
   new ResizeObserver(() => {

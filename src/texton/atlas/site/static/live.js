@@ -27,17 +27,50 @@
     if (texton.onUnit) texton.onUnit(slug, channel, photo, figures);
     const unit = `${slug}:${channel}@${photo}`;
     document.querySelectorAll(`[data-unit="${CSS.escape(unit)}"]`).forEach((place) => {
-      const hole = place.querySelector(".hole");
-      if (!hole || !["ok", "dead"].includes(figures[0])) return;
-      const image = document.createElement("img");
-      const large = "large" in place.dataset;
-      image.alt = large ? `The texture that ${place.dataset.name} extracts from ${place.dataset.photo}` : "";
-      image.width = hole.getAttribute("width");
-      image.height = hole.getAttribute("height");
-      image.src = texton.picture(slug, channel, photo, large);
-      hole.replaceWith(image);
-      place.classList.add("fresh");
-      if (large) location.reload(); // its figures are there too
+      if ("large" in place.dataset) renewSoon();
+      else renewTile(place, slug, channel, photo, figures[0]);
+    });
+  }
+
+  // As the template has it.
+  function renewTile(tile, slug, channel, photo, status) {
+    const layer = texton.atlas().layers.find((one) => one.slug === slug);
+    tile.setAttribute("aria-label", `${layer.name}:${channel}${status === "ok" ? "" : `, ${status}`}`);
+    tile.querySelectorAll(".badge").forEach((badge) => badge.remove());
+    if (status !== "ok") {
+      const badge = document.createElement("span");
+      badge.className = "badge";
+      badge.textContent = status;
+      tile.querySelector(".frame").append(badge);
+    }
+    const hole = tile.querySelector(".hole");
+    if (!hole || status === "failed") return;
+    const image = document.createElement("img");
+    image.alt = "";
+    image.width = hole.getAttribute("width");
+    image.height = hole.getAttribute("height");
+    image.src = texton.picture(slug, channel, photo);
+    hole.replaceWith(image);
+    tile.classList.add("fresh");
+  }
+
+  // A filter's page: what the server has anew is put in place, whatever is being read stays.
+  let renewing = 0;
+  function renewSoon() {
+    clearTimeout(renewing);
+    renewing = setTimeout(() => {
+      const request = new XMLHttpRequest();
+      request.open("GET", location.pathname);
+      request.responseType = "document";
+      request.onload = () => { if (request.status === 200) renew(request.response); };
+      request.send();
+    }, 100);
+  }
+
+  function renew(page) {
+    document.querySelectorAll("[data-renew]").forEach((old) => {
+      const made = page.getElementById(old.id);
+      if (made && !made.isEqualNode(old) && !old.contains(document.activeElement)) old.replaceWith(made);
     });
   }
 

@@ -28,15 +28,18 @@ var texton = window.texton = window.texton || { data: [] };
   // "relu4_2:17", "relu4_2" or, on a page of a layer, "17": {layer, channel} or {problem}.
   texton.find = (text, here) => {
     const layers = texton.atlas().layers;
+    const own = layers.find((layer) => layer.name === here);
+    if (own && /^\d+$/.test(text) && texton.has(own, Number(text))) return { layer: own, channel: Number(text) };
     const exact = layers.find((layer) => layer.name === text);
     if (exact) return { layer: exact, channel: null };
     const [, name, digits] = /^(?:(.*):)?(\d+)$/.exec(text) || [null, text, null];
+    if (name === undefined && !own) return { problem: `Of which layer? Write ${layers[0].name}:${digits}.` };
     const wanted = name === undefined ? here : name;
     const layer = layers.find((one) => one.name === wanted)
-      || layers.find((one) => one.name.toLowerCase() === (wanted || "").toLowerCase());
+      || layers.find((one) => one.name.toLowerCase() === wanted.toLowerCase());
     if (!layer) {
-      const near = texton.nearest(wanted || text, layers.map((one) => one.name));
-      return { problem: `There is no layer ${wanted || text}${near ? `. Did you mean ${near}?` : "."}` };
+      const near = texton.nearest(wanted, layers.map((one) => one.name));
+      return { problem: `There is no layer ${wanted}${near ? `. Did you mean ${near}?` : "."}` };
     }
     if (digits === null) return { layer, channel: null };
     if (texton.has(layer, Number(digits))) return { layer, channel: Number(digits) };
@@ -79,8 +82,8 @@ var texton = window.texton = window.texton || { data: [] };
     const answer = document.getElementById("found");
     answer.textContent = "";
     if (!text) return;
-    const current = document.querySelector(".layers [aria-current]");
-    const found = texton.find(text, current && current.textContent);
+    const current = document.querySelector(".layers [aria-current][data-layer]");
+    const found = texton.find(text, current && current.dataset.layer);
     if (found.problem) {
       answer.textContent = found.problem;
     } else {
@@ -123,8 +126,9 @@ var texton = window.texton = window.texton || { data: [] };
     });
     document.getElementById("theme").addEventListener("click", switchTheme);
     document.addEventListener("keydown", keys);
-    document.querySelectorAll("[data-copy]").forEach((button) => {
-      button.addEventListener("click", () => copy(button));
+    document.addEventListener("click", (event) => { // live pages get more of them
+      const button = event.target.closest("[data-copy]");
+      if (button) copy(button);
     });
     const current = document.querySelector(".layers [aria-current]");
     const strip = document.querySelector(".layers");

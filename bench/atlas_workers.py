@@ -41,6 +41,7 @@ def build(plan: Plan, workers: int, threads: int) -> tuple[float, float]:
     """Seconds of a whole build, and of its part after the first unit."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), plan.manifest)
+        store.save(plan.manifest)
         units = store.units()
         work = UnitWork(store.root, plan.manifest, plan.photos)
         engine = LocalEngine(workers, threads)

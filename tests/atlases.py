@@ -13,12 +13,52 @@ from typing import Any
 from PIL import Image
 
 from tests.conftest import EXAMPLES
-from texton.store import Store
+from texton.store import TEMPORARY, Store
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 QUICK = ("--size", "32", "--steps", "4")
 TEXTON = [sys.executable, "-c", "from texton.cli import main; main()"]
 PATIENCE = 120.0
+
+# A network of 64 rectified filters that waits as soon as so many units are finished as the file
+# `gate` has bytes: a build that cannot end before a test has done to it what it is about.
+GATED = """
+import time
+from pathlib import Path
+import torch
+from torch import nn
+
+def is_shut():
+    done = sum(1 for _ in Path("a/units").glob("*/*/*.json"))
+    return Path("gate").exists() and done >= Path("gate").stat().st_size
+
+class Gate(nn.Module):
+    def forward(self, x):
+        while x.requires_grad and is_shut():
+            time.sleep(0.01)
+        return x
+
+def network():
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1)
+    return nn.Sequential(Gate(), first, nn.ReLU(), second, nn.ReLU())
+"""
+GATED_UNITS = 64
+GATED_BUILD = (CAT, "--out", "a", "--network", "net.py:network", *QUICK, "--workers", "2")
+
+
+def shut_gate(folder: Path, after: int) -> None:
+    (folder / "net.py").write_text(GATED)
+    (folder / "gate").write_bytes(bytes(after))
+
+
+def open_gate(folder: Path, more: int | None = None) -> None:
+    """For so many units more, or for good."""
+    if more is None:
+        (folder / "gate").unlink()
+    else:
+        with (folder / "gate").open("ab") as file:
+            file.write(bytes(more))
 
 
 def start(*words: object, cwd: Path, **how: Any) -> subprocess.Popen[str]:
@@ -67,7 +107,7 @@ def check_complete(root: Path, units: int) -> None:
     assert there == sorted(
         path for unit in planned for path in (store.picture(unit), store.sidecar(unit))
     )
-    assert not list(root.rglob("*.tmp*"))
+    assert not list(root.rglob(TEMPORARY))
 
 
 def descendants(pid: int) -> dict[int, str]:

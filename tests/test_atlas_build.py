@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +18,31 @@ import torch
 from PIL import Image
 
 import texton
-from tests.atlases import CAT, COFFEE, QUICK, build, check_complete, start, until
+from tests.atlases import (
+    CAT,
+    COFFEE,
+    GATED_BUILD,
+    GATED_UNITS,
+    QUICK,
+    build,
+    check_complete,
+    finished,
+    shut_gate,
+    start,
+    until,
+)
 from tests.conftest import Run
 from tests.test_cli import assert_refused
 from texton.atlas.build import jobs_of
 from texton.atlas.choose import choose_channels, choose_layers, photo_name
 from texton.atlas.estimate import _between, _sample
 from texton.atlas.plan import Asked, make_plan
-from texton.atlas.work import UnitWork
+from texton.atlas.settings import DEFAULTS, check_same, complete
+from texton.atlas.work import Made, UnitWork
 from texton.codes import energy_shares
+from texton.device import Compute
+from texton.engines import Engine, LocalEngine, RayEngine
+from texton.manifest import Manifest
 from texton.store import Store, Unit
 
 SMALL = ("--layers", "relu1_1,relu2_1", "--channels", "0,3", *QUICK)
@@ -117,7 +138,7 @@ def test_again_makes_nothing_and_more_extends(made: Path, tmp_path: Path, run: R
         (["--channels", "x"], "is not understood"),
         (["--channels", "top0"], "is not understood"),
         (["--channels", "9-4"], "write 4-9"),
-        (["--channels", "900"], "it has 0 to 63"),
+        (["--channels", "900"], "relu2_1 has none of the channels 900: it has 0 to 127"),
         (["--engine", "rey"], "did you mean 'ray'"),
         (["--address", "auto"], "add --engine ray"),
         (["--workers", "0"], "use 1 or more"),
@@ -190,12 +211,45 @@ def test_status_in_words_and_in_json(made: Path, run: Run) -> None:
 
 
 def test_a_running_build_says_so(tmp_path: Path, run: Run) -> None:
-    with start(CAT, "--out", "a", "--layers", "relu1_1", "--size", 32, cwd=tmp_path) as process:
-        until(lambda: len(list(tmp_path.glob("a/units/*/*/*.json"))) > 4, process)
+    shut_gate(tmp_path, after=5)
+    with start(*GATED_BUILD, cwd=tmp_path) as process:
+        until(lambda: finished(tmp_path / "a") >= 5, process)
         status = json.loads(run("atlas", "status", tmp_path / "a", "--json").out)
         process.kill()
-    assert status["running"] and 0 < status["done"] < 64 and status["seconds_left"] > 0
-    assert status["done"] + status["left"] == status["units"] == 64
+    assert status["running"] and 0 < status["done"] < GATED_UNITS and status["seconds_left"] > 0
+    assert status["done"] + status["left"] == status["units"] == GATED_UNITS
+
+
+def test_a_photograph_with_an_odd_name_is_not_swept(tmp_path: Path, run: Run) -> None:
+    shutil.copy(CAT, tmp_path / "cat.tmp.jpg")
+    words = ("--layers", "relu1_1", "--channels", "0", *QUICK, "--workers", 1)
+    assert run("atlas", "build", "cat.tmp.jpg", "--out", "a", *words).code == 0
+    assert run("atlas", "build", "--out", "a").code == 0
+    check_complete(tmp_path / "a", 1)
+    assert Store.open(tmp_path / "a").photo("cat.tmp").exists()
+    refused = run("atlas", "build", "cat.tmp.jpg", "--out", ".", *words)
+    assert_refused(refused, "holds other files")
+    assert (tmp_path / "cat.tmp.jpg").exists()
+
+
+class Lost:
+    """An engine whose workers write to disks of their own."""
+
+    workers = 1
+
+    def close(self) -> None: ...
+
+    def run(self, jobs: Sequence[Sequence[Unit]], work: UnitWork) -> Iterator[Made]:
+        return (Made(unit, "ok", 0.1) for job in jobs for unit in job)
+
+
+def test_a_build_that_ends_without_its_units_says_so(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr("texton.cli.atlas._engine", lambda *_: Lost())
+    done = run("atlas", "build", CAT, "--out", "a", *SMALL)
+    assert done.code == 1
+    assert "4 units of finished jobs are not in 'a': make sure that" in done.err
 
 
 BROKEN = """
@@ -239,18 +293,102 @@ def test_a_unit_that_fails_is_recorded_and_the_next_goes_on(
     assert store.status()["failed"] == 0
 
 
-def test_a_worker_that_would_make_other_pictures_stops(tmp_path: Path) -> None:
-    from dataclasses import replace
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (("torch.manual_seed(0)", "torch.manual_seed(1)"), "other weights"),
+        (('"mean": 0.5', '"mean": 0.25'), r"mean \[0.5, 0.5, 0.5\] of .* has \[0.25"),
+        (('"input_range": 1.0', '"input_range": 255.0'), "input_range 1.0 of .* now has 255.0"),
+        (
+            ("Conv2d(4, 4, 3,", "Conv2d(4, 4, 3, stride=2,"),
+            "has 4 with 4 filters and stride 1, now .* with 4 and 2: put the network back, or use",
+        ),
+        ((", second, nn.ReLU())", ", second)"), "has the layer 4, which .* no longer has"),
+    ],
+)
+def test_a_network_that_was_edited_is_refused(
+    edit: tuple[str, str], says: str, tmp_path: Path, run: Run
+) -> None:
+    code = BROKEN + BANDS.replace('"channels": 5', '"channels": 3')
+    (tmp_path / "net.py").write_text(code)
+    words = ("--network", "net.py:five", "--channels", "0", *QUICK, "--workers", 1)
+    assert run("atlas", "build", CAT, "--out", "a", *words).code == 0
+    assert edit[0] in code
+    (tmp_path / "net.py").write_text(code.replace(*edit))
+    refused = run("atlas", "build", "--out", "a", "--layers", "1")
+    assert refused.code == 2
+    assert re.search(says, refused.err), refused.err
 
+
+def test_channels_go_to_the_layers_that_have_them(tmp_path: Path) -> None:
+    def extended(**asked: Any) -> dict[str, tuple[int, ...]]:
+        plan = make_plan(Asked(settings={"size": 32}, **asked), tmp_path / "a")
+        store = Store(tmp_path / "a", plan.manifest)
+        for name, image in plan.photos.items():
+            store.write_photo(name, image)
+        store.save(plan.manifest)
+        return {layer.name: layer.channels for layer in plan.manifest.layers}
+
+    extended(photos=[CAT], layers="relu1_1,relu2_1", channels="2-3")
+    assert extended(channels="64-66") == {"relu1_1": (2, 3), "relu2_1": (2, 3, 64, 65, 66)}
+    assert extended(layers="relu2_2")["relu2_2"] == (2, 3, 64, 65, 66)
+    assert extended(layers="relu1_2")["relu1_2"] == (2, 3)
+    assert extended(layers="relu3_1", channels="9")["relu3_1"] == (9,)  # of this layer alone
+    assert extended(layers="relu3_2")["relu3_2"] == (2, 3, 64, 65, 66)
+    fresh = make_plan(Asked([CAT], "relu1_1,relu2_1", "64-127"), tmp_path / "b")
+    assert [layer.name for layer in fresh.manifest.layers] == ["relu2_1"]
+    assert fresh.notes == ("no channel 64-127 in relu1_1: left out",)
+
+
+def test_a_gpu_is_kept_by_its_number_and_any_will_do(
+    tmp_path: Path, net: texton.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(Asked([CAT], "relu1_1", settings={"size": 32}), tmp_path / "a")
+    basic = {key: plan.manifest.settings[key] for key in DEFAULTS}
+    told = []
+    for device in ("cuda:1", "cuda", "cpu"):
+        compute = Compute(torch.device(device))
+        monkeypatch.setattr("texton.atlas.settings.compute_for", lambda *_, c=compute: c)
+        told.append(complete(basic, device, net))
+    assert [settings["device"] for settings in told] == ["cuda:1", "cuda", "cpu"]
+    begun = replace(plan.manifest, settings=told[0])
+    check_same(tmp_path, begun, net, told[1])
+    with pytest.raises(texton.TextonError, match="with device cuda:1, this machine would use cpu"):
+        check_same(tmp_path, begun, net, told[2])
+
+
+def test_a_worker_that_would_make_other_pictures_stops(tmp_path: Path) -> None:
     asked = Asked([CAT], layers="relu1_1", settings={"size": 32, "steps": 2})
     plan = make_plan(asked, tmp_path / "a")
     other = replace(plan.manifest, settings={**plan.manifest.settings, "dtype": "float64"})
-    unit = [Unit("relu1_1", 0, "chelsea")]
-    with pytest.raises(texton.TextonError, match=r"with dtype .*, the atlas with float64"):
-        next(UnitWork(tmp_path, other, plan.photos)(unit))
-    other = replace(plan.manifest, weights_hash="0")
-    with pytest.raises(texton.TextonError, match="other weights"):
-        next(UnitWork(tmp_path, other, plan.photos)(unit))
+    refuses(tmp_path, other, r"with dtype .*, the atlas with float64")
+    refuses(tmp_path, replace(plan.manifest, weights_hash="0"), "other weights")
+    for key, says in (("solver", "another preset 'fast'"), ("preprocessing", "finds vgg19 with")):
+        settings = {**plan.manifest.settings, key: {}}
+        refuses(tmp_path, replace(plan.manifest, settings=settings), says)
+
+
+def refuses(root: Path, manifest: Manifest, says: str) -> None:
+    Store(root, manifest).save(manifest)
+    with pytest.raises(texton.TextonError, match=says):
+        UnitWork(root, manifest, {}).prepare()
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_a_worker_that_does_not_see_the_atlas_stops(engine: str, tmp_path: Path) -> None:
+    asked = Asked([CAT], layers="relu1_1", settings={"size": 32, "steps": 2})
+    plan = make_plan(asked, tmp_path / "a")
+    work = UnitWork(tmp_path / "a", plan.manifest, plan.photos)
+    jobs = [[Unit("relu1_1", 0, "chelsea")]]
+    says = "does not find this atlas in '.*/a': every machine must see the same folder"
+    crew: Engine = LocalEngine(1) if engine == "local" else RayEngine(workers=1)
+    with closing(crew), pytest.raises(texton.TextonError, match=says):
+        list(crew.run(jobs, work))
+    assert not (tmp_path / "a").exists()
+    other = replace(plan.manifest, settings={**plan.manifest.settings, "seed": 1})
+    Store(tmp_path / "a", other).save(other)
+    with pytest.raises(texton.TextonError, match=says):
+        work.prepare()
 
 
 def test_photographs_of_many_bands_are_kept_and_resumed(tmp_path: Path, run: Run) -> None:
@@ -265,9 +403,12 @@ def test_photographs_of_many_bands_are_kept_and_resumed(tmp_path: Path, run: Run
     store = Store.open(tmp_path / "a")
     assert store.status()["done"] == 2
     for unit in store.units():
-        assert np.load(store.picture(unit).with_suffix(".npy")).shape == (24, 24, 5)
+        planes = store.picture(unit).with_suffix(".npy")
+        assert np.load(planes).shape == (24, 24, 5)
         record = store.record(unit)
         assert record is not None and "--bands 4,2,0" in record["command"]
+        assert record["bytes"][".npy"] == planes.stat().st_size
+    assert [photo.exact for photo in store.manifest.photos] == [True]
 
 
 BANDS = """

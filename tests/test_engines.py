@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.atlases import CAT, QUICK, build, check_complete
+from tests.atlases import CAT, QUICK, build, check_complete, until
 from texton.engines import Engine, Ledger, LocalEngine, RayEngine
 from texton.errors import TextonError
 
@@ -19,8 +21,21 @@ from texton.errors import TextonError
 class Squares:
     """Squares numbers; what some of them do to their worker first is up to a test."""
 
-    def __init__(self, folder: Path, deadly: dict[int, int] | None = None, evil: int = -1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        deadly: dict[int, int] | None = None,
+        evil: int = -1,
+        starts: bool = True,
+        pace: float = 0.0,
+    ) -> None:
         self.folder, self.deadly, self.evil = folder, deadly or {}, evil
+        self.starts, self.pace = starts, pace
+
+    def prepare(self) -> None:
+        if not self.starts:
+            (self.folder / f"started {os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def __call__(self, items: Sequence[int]) -> Iterator[tuple[int, int | str]]:
         for item in items:
@@ -30,6 +45,7 @@ class Squares:
                 os.kill(os.getpid(), signal.SIGKILL)
             if item == self.evil:
                 raise TextonError("no space left")
+            time.sleep(self.pace)
             yield item, item * item
 
     def give_up(self, item: int, reason: str) -> tuple[int, int | str]:
@@ -76,10 +92,24 @@ def test_what_the_work_raises_ends_the_run(engine: Engine, tmp_path: Path) -> No
 
 
 def test_a_run_can_be_closed_early(engine: Engine, tmp_path: Path) -> None:
-    run = engine.run([range(10_000)], Squares(tmp_path))
-    assert next(run) == (0, 0)
+    run = engine.run([range(10_000), range(10_000, 20_000)], Squares(tmp_path, pace=0.01))
+    assert next(run)[0] in (0, 10_000)
     run.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
+
+    def nobody_works() -> bool:
+        before = len(list(tmp_path.iterdir()))
+        time.sleep(0.3)
+        return len(list(tmp_path.iterdir())) == before
+
+    until(nobody_works)
     assert len(list(tmp_path.iterdir())) < 10_000
+
+
+def test_workers_that_end_as_they_start_end_the_run_and_cost_no_item(tmp_path: Path) -> None:
+    with pytest.raises(TextonError, match=r"workers end as they start \(were killed .*fewer"):
+        list(LocalEngine(1).run(JOBS, Squares(tmp_path, starts=False)))
+    assert len(list(tmp_path.glob("started *"))) == len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("engine", ["ray"], indirect=True)

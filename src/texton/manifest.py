@@ -26,7 +26,10 @@ class AtlasLayer:
 
 @dataclass(frozen=True)
 class AtlasPhoto:
-    """One photograph of an atlas: ``file`` inside it, ``source`` the file name it came from."""
+    """One photograph of an atlas: ``file`` inside it, ``source`` the file name it came from.
+
+    ``exact``: whether an array is kept beside it; None in atlases that do not tell.
+    """
 
     name: str
     file: str
@@ -34,6 +37,7 @@ class AtlasPhoto:
     source: str
     width: int
     height: int
+    exact: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Manifest:
             never mixed in.
         layers: in the network's order.
         photos: in the order given.
+        channels: what was said of them for the whole atlas: a layer that is new gets the same.
     """
 
     texton: str
@@ -59,6 +64,7 @@ class Manifest:
     settings: Mapping[str, Any]
     layers: tuple[AtlasLayer, ...]
     photos: tuple[AtlasPhoto, ...]
+    channels: str = "all"
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)

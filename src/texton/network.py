@@ -92,6 +92,16 @@ class Network:
         """(1, C, 1, 1) in [0, 1]: the image that preprocessing maps to zero, where it can."""
         return (self._mean / self._range).clamp(0, 1)
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What `Network` was told of its images; other values make other pictures."""
+        return {
+            "mean": self._mean.flatten().tolist(),
+            "std": self._std.flatten().tolist(),
+            "input_range": self._range,
+            "channels": self.channels,
+        }
+
     def layer(self, name: str) -> Layer:
         """The layer of that name.
 

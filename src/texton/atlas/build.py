@@ -55,7 +55,8 @@ def open_build(asked: Asked, root: Path, plan: Plan) -> Iterator[Build]:
                 store.write_photo(photo.name, plan.photos[photo.name])
         store.save(plan.manifest)  # after the photographs that it names
         try:
-            yield Build(store, left(store), UnitWork(root, plan.manifest, plan.photos))
+            work = UnitWork(root.absolute(), plan.manifest, plan.photos)
+            yield Build(store, left(store), work)
         finally:
             store.sweep()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from texton.codes import energy_shares, strongest
 from texton.errors import TextonError, near_names
 from texton.network import Network
 
+_MOST = 1_000_000
 _HOW = "name channels as 4, 0-63, 0,7,31, all or top8"
 
 
@@ -44,24 +45,35 @@ def choose_layers(text: str | None, network: Network) -> list[str]:
 
 
 def choose_channels(
-    text: str, layers: Iterable[str], network: Network, photos: Mapping[str, Tensor]
+    text: str, layers: Sequence[str], network: Network, photos: Mapping[str, Tensor]
 ) -> dict[str, list[int]]:
     """The same channels of every layer, as far as it has them; ``top8`` are each layer's own.
 
     Raises:
-        TextonError: another form, or a layer that has none of them.
+        TextonError: another form, or no layer has any of them.
     """
-    top = re.fullmatch(r"top(\d+)", text)
-    if top and int(top[1]):
-        return {name: _top(name, int(top[1]), network, photos) for name in layers}
-    wanted = None if text == "all" else _numbers(text)
-    chosen = {}
-    for name in layers:
-        count = network.layer(name).channels
-        chosen[name] = [c for c in wanted if c < count] if wanted else list(range(count))
-        if not chosen[name]:
-            raise TextonError(f"{name} has none of the channels {text}: it has 0 to {count - 1}")
-    return chosen
+    counts = {name: network.layer(name).channels for name in layers}
+    chosen: dict[str, set[int]] = {name: set() for name in layers}
+    for part in (part.strip() for part in text.split(",")):
+        top = re.fullmatch(r"top([1-9]\d*)", part)
+        first, last = (0, _MOST) if top or part == "all" else _range(part, text)
+        for name, count in counts.items():
+            if top:
+                chosen[name].update(_top(name, int(top[1]), network, photos))
+            else:
+                chosen[name].update(range(first, min(last + 1, count)))
+    if not any(chosen.values()):
+        widest = max(layers, key=counts.__getitem__)
+        raise TextonError(
+            f"{widest} has none of the channels {text}: it has 0 to {counts[widest] - 1}"
+        )
+    return {name: sorted(channels) for name, channels in chosen.items()}
+
+
+def joined(before: str, more: str) -> str:
+    """The channels of both texts, as one."""
+    parts = dict.fromkeys(part.strip() for part in f"{before},{more}".split(","))
+    return "all" if "all" in parts else ",".join(parts)
 
 
 def photo_name(path: Path) -> str:
@@ -77,16 +89,13 @@ def _top(layer: str, count: int, network: Network, photos: Mapping[str, Tensor])
     return sorted(strongest(torch.stack(shares).sum(0)[:, :, None, None], count))
 
 
-def _numbers(text: str) -> list[int]:
-    channels: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if not match:
-            raise TextonError(f"--channels '{text}' is not understood: {_HOW}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise TextonError(f"--channels '{text}' counts down: write {last}-{first}")
-        if last > 1_000_000:
-            raise TextonError(f"--channels '{text}' is out of range: {_HOW}")
-        channels.update(range(first, last + 1))
-    return sorted(channels)
+def _range(part: str, text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+    if not match:
+        raise TextonError(f"--channels '{text}' is not understood: {_HOW}")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first:
+        raise TextonError(f"--channels '{text}' counts down: write {last}-{first}")
+    if last > _MOST:
+        raise TextonError(f"--channels '{text}' is out of range: {_HOW}")
+    return first, last

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,7 @@ def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
     jobs = [_sample(layer, todo, photo) for layer in sampled]
     seconds: dict[str, list[float]] = defaultdict(list)
     sizes: dict[str, list[float]] = defaultdict(list)
-    with tempfile.TemporaryDirectory(prefix="texton-", dir=_shared(root, engine)) as folder:
-        trial = Store(Path(folder), plan.manifest)
+    with _trial(store, engine) as trial:
         for made in engine.run(jobs, UnitWork(trial.root, trial.manifest, plan.photos)):
             seconds[made.unit.layer].append(made.seconds)
             files = (trial.picture(made.unit), trial.sidecar(made.unit))
@@ -61,6 +62,17 @@ def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
 
 def _on_disk(file: Path) -> int:
     return -(-file.stat().st_size // _BLOCK) * _BLOCK if file.exists() else 0
+
+
+@contextmanager
+def _trial(store: Store, engine: Engine) -> Iterator[Store]:
+    """An atlas for the while; held, so that no build takes it for one that a kill left behind."""
+    begins, ends = store.trial_name()
+    with tempfile.TemporaryDirectory(ends, begins, _shared(store.root, engine)) as folder:
+        trial = Store(Path(folder), store.manifest)
+        with trial.lock():
+            trial.save(store.manifest)
+            yield trial
 
 
 def _shared(root: Path, engine: Engine) -> Path | None:

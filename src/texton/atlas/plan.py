@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from texton.atlas.choose import choose_channels, choose_layers, photo_name
+from texton.atlas.choose import choose_channels, choose_layers, joined, photo_name
 from texton.atlas.settings import DEFAULTS, NETWORK_DEFAULTS, check_same, complete
 from texton.errors import TextonError
 from texton.images import content_hash, read_image
 from texton.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.network import Network
-from texton.store import TEMPORARY, Store
+from texton.store import TEMPORARY, Store, needs_exact
 from texton.version import __version__
 from texton.zoo import load_network
 
@@ -30,7 +31,8 @@ class Asked:
     Attributes:
         photos: image files; none goes on with those of the atlas.
         layers: names and patterns, ``relu*_2,conv5_4``; the rectified layers by default.
-        channels: ``0-63``, ``all``, ``top8``; all by default.
+        channels: ``0-63``, ``all``, ``top8``; all by default, of a layer that is new those that
+            were said for the whole atlas.
         network: of ``network``, ``weights``, ``pooling``, ``bands``: what is asked for.
         settings: of ``preset``, ``steps``, ``seed``, ``size``, ``enlarge``: what is asked for.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -71,7 +73,8 @@ def make_plan(asked: Asked, root: Path) -> Plan:
     if old:
         check_same(root, old, network, settings)
     photos, listed = _photos(asked.photos, root, old, network, settings)
-    chosen = _filters(asked, old, network, photos)
+    channels = _channels(asked, old)
+    chosen = _filters(asked, channels, old, network, photos)
     deepest = list(chosen)[-1]
     for image in photos.values():  # a photograph too small for a layer is told before all work
         with torch.no_grad():
@@ -86,8 +89,9 @@ def make_plan(asked: Asked, root: Path) -> Plan:
         settings=settings,
         layers=_layers(chosen, old, network),
         photos=listed,
+        channels=channels,
     )
-    return Plan(old, manifest, network, photos, _notes(old, asked, listed))
+    return Plan(old, manifest, network, photos, _notes(old, asked, manifest, network))
 
 
 def existing(root: Path) -> Manifest | None:
@@ -103,7 +107,7 @@ def existing(root: Path) -> Manifest | None:
     strange = [
         path.name
         for path in (root.iterdir() if root.exists() else ())
-        if path.name not in _BEFORE_THE_MANIFEST and TEMPORARY not in path.name
+        if path.name not in _BEFORE_THE_MANIFEST and not fnmatchcase(path.name, TEMPORARY)
     ]
     if strange:
         raise TextonError(
@@ -162,23 +166,44 @@ def _photos(
 def _as_photo(path: Path, image: Tensor) -> AtlasPhoto:
     name = photo_name(path)
     height, width = image.shape[2:]
-    return AtlasPhoto(name, f"photos/{name}.png", content_hash(image), path.name, width, height)
+    return AtlasPhoto(
+        name,
+        f"photos/{name}.png",
+        content_hash(image),
+        path.name,
+        width,
+        height,
+        needs_exact(image),
+    )
+
+
+def _channels(asked: Asked, old: Manifest | None) -> str:
+    """What has been said of the channels for the whole atlas, and not for some layers of it."""
+    if old is None:
+        return asked.channels or "all"
+    if asked.channels is None or asked.layers is not None:
+        return old.channels
+    return joined(old.channels, asked.channels)
 
 
 def _filters(
-    asked: Asked, old: Manifest | None, network: Network, photos: Mapping[str, Tensor]
+    asked: Asked,
+    by_default: str,
+    old: Manifest | None,
+    network: Network,
+    photos: Mapping[str, Tensor],
 ) -> dict[str, list[int]]:
     """Every layer's filters, in the network's order: those that are there, and the new ones."""
     there = {layer.name: set(layer.channels) for layer in old.layers} if old else {}
     wanted: dict[str, list[int]] = {}
     if old is None or asked.layers is not None or asked.channels is not None:
-        by_default = list(there) if old and asked.layers is None else None
-        layers = by_default or choose_layers(asked.layers, network)
-        wanted = choose_channels(asked.channels or "all", layers, network, photos)
+        same_layers = list(there) if old and asked.layers is None else None
+        layers = same_layers or choose_layers(asked.layers, network)
+        wanted = choose_channels(asked.channels or by_default, layers, network, photos)
     return {
         name: sorted(there.get(name, set()).union(wanted.get(name, ())))
         for name in network.layers
-        if name in there or name in wanted
+        if name in there or wanted.get(name)
     }
 
 
@@ -198,14 +223,22 @@ def _layers(
     return tuple(layers)
 
 
-def _notes(old: Manifest | None, asked: Asked, listed: Sequence[AtlasPhoto]) -> tuple[str, ...]:
+def _notes(
+    old: Manifest | None, asked: Asked, manifest: Manifest, network: Network
+) -> tuple[str, ...]:
     notes = []
+    if old is None or asked.layers is not None:
+        there = {layer.name for layer in manifest.layers}
+        without = [x for x in choose_layers(asked.layers, network) if x not in there]
+        if without:
+            text = asked.channels or manifest.channels
+            notes.append(f"no channel {text} in {', '.join(without)}: left out")
     if old and (old.texton, old.torch) != (__version__, torch.__version__):
         notes.append(
             f"begun with texton {old.texton} and torch {old.torch}, going on with {__version__} "
             f"and {torch.__version__}: pictures may differ a little"
         )
-    names = {photo.source for photo in listed}
+    names = {photo.source for photo in manifest.photos}
     for path in asked.photos:
         if path.name not in names:
             notes.append(f"'{path}' is the same picture as one that the atlas has: not taken twice")

@@ -43,8 +43,8 @@ def complete(basic: Mapping[str, Any], device: str, network: Network) -> dict[st
     settings = {
         **basic,
         **compute.describe(),
-        "device": compute.device.type,
         "solver": asdict(solver),
+        "preprocessing": network.preprocessing,
         "network_details": {k: v for k, v in network.details.items() if k != "weights"},
     }
     told: dict[str, Any] = json.loads(json.dumps(settings, default=str))
@@ -68,6 +68,9 @@ def _differences(old: Manifest, network: Network, settings: Mapping[str, Any]) -
             yield f"has {key} {details.get(key)}, you ask for {new_details.get(key)}: {other}"
     if old.weights_hash != network.weights_hash:
         yield f"was made with other weights of {old.network}: {other}"
+    yield from (
+        f"{changed}: put the network back, or {other}" for changed in _changed(old, network)
+    )
     for key in DEFAULTS:
         if before[key] != now[key]:
             unset = before[key] is None or before[key] is False
@@ -75,7 +78,7 @@ def _differences(old: Manifest, network: Network, settings: Mapping[str, Any]) -
             was, asked = _told(before[key]), _told(now[key])
             yield f"has {key} {was}, you ask for {asked}: {other} or {back}"
     for key in ("device", "dtype", "memory_format"):
-        if before[key] != now[key]:
+        if before[key].partition(":")[0] != now[key].partition(":")[0]:  # any GPU will do
             yield (
                 f"is computed with {key} {before[key]}, this machine would use {now[key]}: "
                 f"go on where it was begun, or {other}"
@@ -85,6 +88,23 @@ def _differences(old: Manifest, network: Network, settings: Mapping[str, Any]) -
             f"was begun by texton {old.texton}, whose preset '{now['preset']}' is not that of "
             f"this texton ({__version__}): {other}"
         )
+
+
+def _changed(old: Manifest, network: Network) -> Iterator[str]:
+    """How a network of the same weights is another one than the atlas was begun with."""
+    before = old.settings.get("preprocessing", {})  # atlases of before do not tell
+    for key, now in network.preprocessing.items():
+        if key in before and before[key] != now:
+            yield f"was begun with {key} {before[key]} of {old.network}, which now has {now}"
+    for layer in old.layers:
+        there = network.layers.get(layer.name)
+        if there is None:
+            yield f"has the layer {layer.name}, which {old.network} no longer has"
+        elif (layer.filters, layer.stride) != (there.channels, there.stride):
+            yield (
+                f"has {layer.name} with {layer.filters} filters and stride {layer.stride}, now "
+                f"{old.network} has it with {there.channels} and {there.stride}"
+            )
 
 
 def _told(value: object) -> str:

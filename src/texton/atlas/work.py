@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from texton.presets import solver_settings
 from texton.result import Result
 from texton.sources import one_line
 from texton.store import Store, Unit
+from texton.version import __version__
 from texton.zoo import load_network
 
 
@@ -50,6 +52,27 @@ class UnitWork:
     root: Path
     manifest: Manifest
     photos: Mapping[str, Tensor]
+
+    def prepare(self) -> None:
+        """Load the network, once it is certain that the pictures will be this atlas's.
+
+        Raises:
+            TextonError: this machine does not see the atlas, or would make other pictures.
+        """
+        try:
+            there = Store.open(self.root).manifest
+        except TextonError:
+            there = None
+        ours = self.manifest
+        if there is None or (there.settings, there.weights_hash) != (
+            ours.settings,
+            ours.weights_hash,
+        ):  # written to a disk of its own, pictures would be lost
+            raise TextonError(
+                f"a worker on {platform.node()} does not find this atlas in '{self.root}': every "
+                "machine must see the same folder under the same name"
+            )
+        self._network()
 
     def __call__(self, units: Sequence[Unit]) -> Iterator[Made]:
         network = self._network()
@@ -111,10 +134,20 @@ class UnitWork:
             TextonError: it cannot be loaded here, or this machine would make other pictures.
         """
         network = _loaded(json.dumps(dict(self.manifest.network_options)))
+        settings = self.manifest.settings
         if network.weights_hash != self.manifest.weights_hash:
             raise TextonError("a worker finds other weights than the atlas was begun with")
-        settings = self.manifest.settings
+        if network.preprocessing != settings["preprocessing"]:
+            raise TextonError(
+                f"a worker finds {network.name} with {network.preprocessing}, the atlas was begun "
+                f"with {settings['preprocessing']}"
+            )
         solver = solver_settings(settings["preset"], steps=settings["steps"])
+        if json.loads(json.dumps(asdict(solver))) != settings["solver"]:
+            raise TextonError(
+                f"a worker's texton ({__version__}) has another preset '{settings['preset']}': "
+                "install the same version everywhere"
+            )
         here = compute_for(solver, settings["device"]).describe()
         for key in ("dtype", "memory_format"):
             if here[key] != settings[key]:

@@ -128,7 +128,7 @@ def status_command(
     dead = f", {status['dead']:,} of them dead" if status["dead"] else ""
     failed = f", {status['failed']:,} failed" if status["failed"] else ""
     print(f"{done}{dead}{failed}, {status['left']:,} left")
-    if status["left"] and status["rate"]:
+    if status["seconds_left"]:
         how = "" if status["running"] else " of a build (none is at work)"
         print(f"{status['rate']:.2f} a second: {duration(status['seconds_left'])}{how}")
     elif status["left"] and not status["running"]:
@@ -151,6 +151,8 @@ def _check_engine(engine: str, workers: int | None, address: str | None) -> None
 def _engine(engine: str, workers: int | None, address: str | None, plan: Plan) -> Engine:
     device = plan.manifest.settings["device"]
     if engine == "ray":
+        if ":" in device:
+            raise TextonError(f"--device {device}: Ray chooses the GPU, use --device cuda")
         return RayEngine(address, workers, gpus=1 if device == "cuda" else 0)
     return LocalEngine(workers or (None if device == "cpu" else 1))
 
@@ -181,8 +183,14 @@ def _tell_built(store: Store, as_json: bool, interrupted: bool) -> None:
             "run it again to go on",
             file=sys.stderr,
         )
+    elif made["left"]:
+        print(
+            f"{_units(made['left'])} of finished jobs are not in '{store.root}': make sure that "
+            "nothing else writes there and that every machine sees the same folder",
+            file=sys.stderr,
+        )
     c.tell(made, as_json, store.root)
-    if interrupted or made["failed"]:
+    if interrupted or made["failed"] or made["left"]:
         raise typer.Exit(130 if interrupted else 1)
 
 

@@ -16,6 +16,13 @@ MOST_DEATHS = 3
 class Work(Protocol[ItemIn, MadeOut]):
     """What a worker does: pickled once for every worker, called once for every job."""
 
+    def prepare(self) -> None:
+        """What a worker needs before its first job. It may be called again.
+
+        What it raises ends the whole run; a worker that dies of it died of no item.
+        """
+        ...
+
     def __call__(self, items: Sequence[ItemIn], /) -> Iterator[MadeOut]:
         """One result for every item, in order, each as soon as it is there.
 

@@ -125,6 +125,7 @@ def _serve(work: Any, items: Sequence[Any], folder: str, threads: int) -> Iterat
     with suppress(OSError):  # names of files are meant from where the command was given
         os.chdir(folder)
     torch.set_num_threads(threads)
+    work.prepare()
     yield from work(items)
 
 

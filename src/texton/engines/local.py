@@ -186,19 +186,29 @@ def _serve(pipe: Connection, work: Any, threads: int) -> None:
     with suppress(OSError):  # where memory runs out, a worker should go, not the build
         Path("/proc/self/oom_score_adj").write_text("500")
     torch.set_num_threads(threads)
+    job = None
     try:
-        pipe.send((_READY, None))
         while True:
+            for message in _messages(work, job):
+                pipe.send(message)
             job = pipe.recv()
-            try:
-                for made in work(job):
-                    pipe.send((_MADE, made))
-            except TextonError as error:
-                pipe.send((_RAISED, error))
-            except Exception:  # noqa: BLE001 - it is raised again where it can be seen
-                pipe.send((_RAISED, RuntimeError(f"in a worker:\n{traceback.format_exc()}")))
     except (SystemExit, EOFError, OSError):
         os._exit(0)
+
+
+def _messages(work: Any, job: Sequence[Any] | None) -> Iterator[tuple[str, Any]]:
+    """What a worker says of a job; before its first, that it is ready."""
+    try:
+        if job is None:
+            work.prepare()
+            yield _READY, None
+        else:
+            for made in work(job):
+                yield _MADE, made
+    except TextonError as error:
+        yield _RAISED, error
+    except Exception:  # noqa: BLE001 - it is raised again where it can be seen
+        yield _RAISED, RuntimeError(f"in a worker:\n{traceback.format_exc()}")
 
 
 def _leave(*_: object) -> None:

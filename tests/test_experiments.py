@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,17 +19,24 @@ from PIL import Image
 from tests.conftest import EXAMPLES, Run
 from tests.patterns import GREEN, PURPLE, stripes
 from tests.test_cli import assert_refused
+from texton.experiments import depth, specific_texture
 from texton.experiments.catalogue import EXPERIMENTS
 from texton.experiments.energy_or_gram import _wrong_filters
+from texton.experiments.frame.findings import Findings, Verdict
 from texton.experiments.frame.lab import Lab
 from texton.experiments.frame.options import Options
-from texton.experiments.frame.workbench import Workbench
+from texton.experiments.frame.report import write_report
+from texton.experiments.frame.samples import read_pictures
+from texton.experiments.frame.workbench import Made, Workbench
+from texton.experiments.measures.statistics import Estimate, rank_trend
+from texton.experiments.measures.structure import spectral_slope
 from texton.methods.fingerprint import fingerprint
 
-TINY: tuple[object, ...] = ("--size", 48, "--steps", 3, "--filters", 3, "--repeats", 2)
+TINY: tuple[object, ...] = ("--size", 48, "--steps", 3)
+COUNTS = {"filters": 3, "repeats": 2}
 PHOTOS = (EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg")
 TABLES = {
-    "figure1": {"psi": 2},
+    "figure1": {"psi": 4},
     "figure2": {"inputs": 4},
     "figure3": {"filters": 2 * 2 * 3},
     "figure4": {"styles": 2 * 2 * 2},
@@ -50,9 +60,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
     return ("--photos", *PHOTOS, "--styles", folder)
 
 
+def tiny(name: str) -> tuple[object, ...]:
+    counts = [(f"--{key}", n) for key, n in COUNTS.items() if key in EXPERIMENTS[name].uses]
+    return (*TINY, *(word for pair in counts for word in pair))
+
+
 def experiment(run: Run, name: str, *more: object) -> dict[str, Any]:
     layers = LAYERS.get(name, "relu1_1,relu2_1")
-    outcome = run("experiment", name, *TINY, "--layers", layers, "--json", *more)
+    outcome = run("experiment", name, *tiny(name), "--layers", layers, "--json", *more)
     assert outcome.code == 0, outcome.err
     found: dict[str, Any] = json.loads(outcome.out)
     return found
@@ -154,7 +169,7 @@ def test_other_settings_in_the_same_folder_are_refused(
     run: Run, tmp_path: Path, inputs: tuple[object, ...]
 ) -> None:
     experiment(run, "figure3", *inputs)
-    again = ("experiment", "figure3", *inputs, *TINY, "--layers", "relu1_2,relu2_2")
+    again = ("experiment", "figure3", *inputs, *tiny("figure3"), "--layers", "relu1_2,relu2_2")
     assert_refused(run(*again, "--seed", 1), "was made with seed 0, not 1: use another --out")
     assert_refused(run(*again[:1], "figure4", "-o", "experiments/figure3", *TINY), "figure4")
     other = tmp_path / "mine"
@@ -183,6 +198,13 @@ def test_a_folder_that_another_run_writes_is_refused(
         (("figure3", "--preset", "quick"), "unknown preset 'quick'"),
         (("figure3", "--filters", "0"), "--filters is 0: use 1 to 10000"),
         (("figure3", "--size", "4"), "size"),
+        (("figure3", "--seed", "-1"), "seed is -1: use 0 to"),
+        (("figure3", "--seed", 2**32), "use 0 to 4294967295"),
+        (("figure3", "--repeats", "2"), "figure3 does not use --repeats"),
+        (("energy-or-gram", "--filters", "4"), "energy-or-gram does not use --filters"),
+        (("figure2", "--photos"), "'--photos' requires an argument"),
+        (("figure2", "--photos", "--size", "64"), "'--photos' requires an argument"),
+        (("figure2", "--photos", EXAMPLES / "coffee.jpg", EXAMPLES / "coffee.jpg"), "leave one"),
         (("figure3", "--layers", "relu9_1"), "relu9_1"),
         (("specific-texture", "--photos", EXAMPLES / "coffee.jpg"), "--photos takes two or more"),
         (("specific-texture", "--filters", "1"), "--filters takes 2 or more"),
@@ -210,3 +232,156 @@ def test_the_shuffled_target_has_the_same_sums_for_other_filters(tmp_path: Path)
         assert not torch.equal(mixed, values)
         for mine, theirs in zip(values.chunk(2, 1), mixed.chunk(2, 1), strict=True):
             torch.testing.assert_close(mine.sort().values, theirs.sort().values)
+
+
+def test_other_layers_are_other_pictures_and_the_first_stay(
+    run: Run, tmp_path: Path, inputs: tuple[object, ...]
+) -> None:
+    units = tmp_path / "experiments/figure5/units"
+    experiment(run, "figure5", *inputs)
+    before = {file: file.read_bytes() for file in units.rglob("*.png")}
+    first = rows_of(tmp_path / "experiments/figure5/pictures.csv")
+    experiment(run, "figure5", *inputs, "--layers", "relu2_1")
+    assert len(list(units.rglob("*.png"))) == 2 * len(before) == 16
+    assert rows_of(tmp_path / "experiments/figure5/pictures.csv") != first
+    experiment(run, "figure5", *inputs)
+    assert rows_of(tmp_path / "experiments/figure5/pictures.csv") == first
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_layers_are_taken_by_depth_and_once(tmp_path: Path) -> None:
+    layers = ("relu4_2", "relu1_2", "relu4_2", "relu2_2")
+    lab = Lab("depth", Options(layers=layers), Workbench(tmp_path))
+    assert lab.layers(2) == ["relu1_2", "relu2_2", "relu4_2"]
+
+
+def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    names = ("cat.jpg", "cat.png", "cat-2.jpg", "CAT.webp")
+    files = []
+    for i, name in enumerate(names):
+        (folder := tmp_path / str(i)).mkdir()
+        stripes(i, False, GREEN).save(folder / name)
+        files.append(folder / name)
+    told = [picture.name for picture in read_pictures(files, (), 48)]
+    assert told == ["cat", "cat-3", "cat-2", "CAT-4"]
+
+
+def test_a_photograph_and_a_style_may_share_a_name(
+    run: Run, tmp_path: Path, inputs: tuple[object, ...]
+) -> None:
+    stripes(3, False, GREEN).save(tmp_path / "coffee.png")
+    words = ("experiment", "figure2", "--size", 64, "--photos", EXAMPLES / "coffee.jpg")
+    assert run(*words, "--styles", tmp_path / "coffee.png").code == 0
+    stripes(4, True, PURPLE).save(tmp_path / "coffee.png")
+    assert_refused(run(*words, "--styles", tmp_path / "coffee.png"), "another 'style/coffee'")
+
+
+def test_a_chosen_preset_brings_its_own_steps() -> None:
+    default = Options(preset="fast", steps=80)
+    assert default.given({}).steps == 80
+    assert default.given({"preset": "normal"}).steps is None
+    assert default.given({"preset": "normal", "steps": 7}).steps == 7
+    assert default.given({"steps": None, "preset": None}).steps == 80
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_finished_unit_has_the_networks_channels(tmp_path: Path, channels: int) -> None:
+    image = torch.rand(channels, 20, 24).mul(255).round() / 255
+    bench = Workbench(tmp_path)
+    bench.keep("kind/a", Made(image, {"error": 0.5}), {})
+    found = bench.find("kind/a", channels)
+    assert found is not None and torch.equal(found.image, image)
+
+
+def test_data_is_json_even_where_a_number_has_no_value(tmp_path: Path) -> None:
+    findings = Findings(data={"interval": {"low": -math.inf, "n": np.int64(1)}})
+    findings.table("t", "T", ["a", "b"], [[math.nan, 1.5]])
+    about = dict.fromkeys(("name", "title", "section", "question"), "x") | {"method": ()}
+    write_report(tmp_path, about, {}, findings, "")
+    data = json.loads((tmp_path / "data.json").read_text(), parse_constant=pytest.fail)
+    assert data["interval"] == {"low": None, "n": 1}
+    assert data["tables"]["t"] == [{"a": None, "b": 1.5}]
+    assert (tmp_path / "t.csv").read_text() == "a,b\n,1.5\n"
+    assert "nan" not in (tmp_path / "report.html").read_text()
+
+
+def test_other_commands_do_not_load_what_only_experiments_need() -> None:
+    code = (
+        "import sys, texton.cli; print([m for m in ('scipy.stats', 'skimage') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# verdicts, from planted numbers
+
+
+def depth_verdict(own: Estimate, random: Estimate | None) -> Verdict:
+    findings = Findings()
+    trends = {"filter": own, "blend": Estimate(0.1, -0.2, 0.4, 40)}
+    depth._judge(findings, "hue count", trends | ({} if random is None else {"random": random}))
+    return findings.verdicts[0]
+
+
+def test_a_trend_holds_only_against_a_control_that_lacks_it() -> None:
+    own, weaker = Estimate(0.8, 0.7, 0.9, 40), Estimate(0.3, 0.0, 0.5, 40)
+    assert depth_verdict(own, weaker).outcome == "holds"
+    assert depth_verdict(own, own).outcome == "partly"
+    assert depth_verdict(own, None).outcome == "partly"
+    assert depth_verdict(weaker, None).outcome == "not supported"
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_a_trend_over_too_few_is_not_supported_however_steep(each: int) -> None:
+    steep = rank_trend([[float(10 * layer + i) for i in range(each)] for layer in range(5)])
+    verdict = depth_verdict(steep, None)
+    assert verdict.outcome == "not supported" and "Too few" in verdict.evidence
+
+
+def test_dead_and_flat_pictures_are_left_out_of_depth_and_counted() -> None:
+    flat, live = torch.full((3, 32, 32), 0.5), torch.rand(3, 32, 32)
+    told = {True: {"status": "dead"}, False: {"status": "ok"}}
+    made = [
+        [Made(live, told[False]), Made(live, told[True]), Made(flat, told[False])],
+        [Made(live, told[True]), Made(live, told[True]), Made(live, told[False])],
+    ]
+    values, flat_count = depth._per_item(made, spectral_slope)
+    assert values == [spectral_slope(live)] * 2 and flat_count == 1
+
+
+def texture_verdicts(
+    tmp_path: Path, own: list[list[float]], **controls: list[list[float]]
+) -> list[str]:
+    """Outcomes from hits of items, layer by layer."""
+    scores = {
+        name: [specific_texture._Scores(np.array(hits), 0.5) for hits in layers]
+        for name, layers in {"filter": own, "another start": own, **controls}.items()
+    }
+    lab = Lab("specific-texture", Options(photos=PHOTOS, size=48), Workbench(tmp_path))
+    findings = Findings()
+    specific_texture._judge(findings, lab, scores)
+    return [verdict.outcome for verdict in findings.verdicts]
+
+
+def test_a_filter_is_special_only_against_controls_that_are_not(tmp_path: Path) -> None:
+    good, chance = [[1.0] * 16] * 3, [[1.0] + [0.0] * 15] * 3
+    some = [[1.0] * 8 + [0.0] * 8] * 3
+    assert texture_verdicts(tmp_path, good, blend=chance, dense=some, random=good) == [
+        "holds",
+        "holds",
+        "partly",
+        "not supported",
+    ]
+    assert texture_verdicts(tmp_path, good, blend=good, dense=good) == [
+        "holds",
+        "not supported",
+        "not supported",
+    ]
+    assert texture_verdicts(tmp_path, chance)[0] == "not supported"
+
+
+def test_the_chance_of_layers_of_unlike_width_is_that_of_their_items(tmp_path: Path) -> None:
+    # 2 items at 1/2 and 30 at 1/30 are at chance together: 2 of 32
+    own = [[1.0, 0.0], [1.0] * 6 + [0.0] * 24]
+    assert texture_verdicts(tmp_path, own)[0] == "partly"
+    assert texture_verdicts(tmp_path, [[1.0, 0.0], [1.0] + [0.0] * 29])[0] == "not supported"

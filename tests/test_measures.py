@@ -9,10 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from texton.codes import gram, means
+from texton.errors import TextonError
 from texton.experiments.directions import dense_blends, disjoint_blends, overlap
 from texton.experiments.measures import colour, structure
+from texton.experiments.measures.describer import held_out, is_held_out
 from texton.experiments.measures.statistics import (
     by_work,
     difference_p,
@@ -33,6 +36,7 @@ from texton.experiments.measures.style_statistics import (
     explained,
     shuffled,
 )
+from texton.network import Network
 
 BLACK, WHITE = torch.zeros(3, 32, 32), torch.ones(3, 32, 32)
 
@@ -141,6 +145,9 @@ def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
     assert width == pytest.approx(2 * 1.96 / math.sqrt(40), rel=0.1)
     constant = mean_interval([2.0] * 5)
     assert (constant.low, constant.value, constant.high, constant.n) == (2, 2, 2, 5)
+    one = mean_interval([2.0])
+    assert (one.low, one.value, one.high, one.n) == (-math.inf, 2, math.inf, 1)
+    assert str(one) == "2.00 (n = 1: no interval)"
 
 
 def test_a_difference_is_found_where_there_is_one() -> None:
@@ -161,6 +168,39 @@ def test_rank_trends_have_their_sign_their_size_and_an_interval() -> None:
     assert none.low < 0 < none.high and none.n == 100
     rising = rank_trend([rng.normal(i, 1, 20) for i in range(5)])
     assert rising.low > 0.6 and rising.high < 1
+
+
+@pytest.mark.parametrize("step", [0.0, 0.3, 1.0, 2.0])
+@pytest.mark.parametrize("each", [3, 8, 20])
+def test_the_interval_of_a_trend_covers_the_truth(step: float, each: int) -> None:
+    rng = np.random.default_rng(6)
+    levels, many = step * np.arange(5)[:, None], 4000
+    truth = rank_trend_of(levels + rng.normal(size=(5, many)))
+    drawn = levels + rng.normal(size=(100, 5, each))
+    found = [rank_trend(list(groups), seed) for seed, groups in enumerate(drawn)]
+    assert all(x.low <= x.value <= x.high for x in found)
+    assert np.mean([x.value for x in found]) == pytest.approx(truth, abs=0.05)
+    assert np.mean([x.low <= truth <= x.high for x in found]) > (0.78 if each == 3 else 0.87)
+    if step == 0:
+        assert np.mean([x.low > 0 or x.high < 0 for x in found]) < 0.2
+
+
+def rank_trend_of(values: np.ndarray) -> float:
+    place = np.arange(len(values)).repeat(values.shape[1])
+    return float(stats.spearmanr(place, values.ravel()).statistic)
+
+
+def test_what_is_drawn_twice_does_not_make_a_trend_steeper() -> None:
+    rng = np.random.default_rng(7)
+    found = [rank_trend([rng.normal(-i, 1, 8) for i in range(5)], seed) for seed in range(20)]
+    middles = [(x.low + x.high) / 2 - x.value for x in found]
+    assert abs(np.mean(middles)) < 0.03
+
+
+def test_too_few_in_a_group_have_no_trend_that_is_clear() -> None:
+    for groups in ([[1], [2], [3]], [[1, 1.5], [2, 2.5], [3, 4]], [[1, 2, 3], [4, 5]], [[], []]):
+        few = rank_trend(groups)
+        assert (few.low, few.high) == (-1, 1)
 
 
 def test_separation_is_the_share_of_pairs_in_order() -> None:
@@ -249,7 +289,22 @@ def test_one_grating_has_one_orientation_and_noise_has_all() -> None:
     grating = (0.5 + 0.5 * torch.sin(torch.arange(64) / 3)).expand(3, 64, 64)
     assert structure.orientation_entropy(grating) < 0.1
     assert structure.orientation_entropy(noise(5)) > 3.8
-    assert structure.orientation_entropy(BLACK) == 0
+
+
+def test_flat_pictures_have_neither_slope_nor_orientations() -> None:
+    rounded = (0.5 + 0.001 * noise(5)).mul(255).round() / 255
+    for measure in (structure.spectral_slope, structure.orientation_entropy):
+        assert math.isnan(measure(BLACK)) and math.isnan(measure(rounded))
+        assert math.isfinite(measure(0.5 + 0.1 * noise(5)))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_structure_of_other_bands_is_that_of_their_mean(channels: int) -> None:
+    image = noise(12, channels, 64, 64)
+    grey = image.mean(0, keepdim=True).expand(3, -1, -1)
+    for measure in (structure.spectral_slope, structure.orientation_entropy):
+        assert measure(image) == pytest.approx(measure(grey), abs=1e-3)
+    assert structure.compressed_size(image) == pytest.approx(structure.compressed_size(grey), 0.1)
 
 
 def test_noise_needs_bits_and_a_flat_picture_none() -> None:
@@ -316,6 +371,26 @@ def test_curves_are_compared_at_a_content_error_that_both_reach() -> None:
     assert content == pytest.approx(0.25)
     assert (at_a, at_b) == (pytest.approx(7), pytest.approx(4.5))
     assert at_equal_content(a, [(0.4, {"d": 1.0})], "d") is None
+
+
+def test_blends_that_would_share_filters_are_refused() -> None:
+    assert overlap(disjoint_blends(7, 3, 0)) == 0
+    with pytest.raises(TextonError, match="7 filters make 3 blends that share none, not 4"):
+        disjoint_blends(7, 4, 0)
+
+
+def test_the_describer_is_told_whatever_package_it_comes_from() -> None:
+    for name, same in {
+        "efficientnet_lite0": True,
+        "timm:tf_efficientnet_lite0.in1k@pretrained": True,
+        "timm:efficientnet_b0@pretrained": False,
+        "vgg19": False,
+    }.items():
+        network = Network(torch.nn.Conv2d(3, 4, 3), name=name)
+        assert is_held_out(network) == same
+        if same:
+            with pytest.raises(TextonError, match="must not be the network under test"):
+                held_out(network)
 
 
 @given(st.integers(16, 128), st.integers(2, 8), st.integers(0, 99))

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
-from tests.conftest import Run
+from tests.conftest import EXAMPLES, Run
 from tests.patterns import GREEN, PURPLE, stripes
 from tests.test_cli import assert_refused
+from texton.errors import TextonError
 from texton.experiments.frame.run import run_experiment
 
 
@@ -87,6 +89,47 @@ def test_copies_are_one_work_and_single_works_only_stand_in_the_way(tmp_path: Pa
     assert (data["works"], data["works_that_carry_the_number"]) == (3, 2)
     assert any("2 works of 1 styles; 1 more" in limit for limit in data["limits"])
     assert data["settings"]["folder"] == "styles" and "photos" not in data["settings"]
+
+
+def test_copies_saved_anew_or_resized_are_found_and_named(run: Run, tmp_path: Path) -> None:
+    cat = Image.open(EXAMPLES / "chelsea.jpg").convert("RGB")
+    other, third = stripes(1, False, GREEN).resize(cat.size), stripes(2, True, PURPLE)
+    folder = folder_of(tmp_path / "styles", {"a": [cat, other], "b": [third]})
+    cat.save(folder / "a" / "again.jpg", quality=50)
+    cat.resize((cat.width // 3, cat.height // 3)).save(folder / "a" / "small.png")
+    data = identity(folder, tmp_path / "out", ("relu1_1",))
+    assert (data["works"], data["works_that_carry_the_number"]) == (3, 2)
+    (copies,) = (limit for limit in data["limits"] if "copies of one work" in limit)
+    assert "a/small.png (a/again.jpg)" in copies and "a/work-0.png (a/again.jpg)" in copies
+    (folder / "a" / "small.png").rename(folder / "b" / "small.png")
+    refused = run("experiment", "style-identity", "--size", 48, folder)
+    assert_refused(refused, "show one picture in two styles")
+    assert "again.jpg" in refused.err and "small.png" in refused.err
+
+
+def test_works_that_have_to_be_enlarged_are_named(tmp_path: Path) -> None:
+    works = {
+        style: [stripes(i + turned, bool(turned), PURPLE).resize((60, 60)) for i in (0, 5)]
+        for turned, style in enumerate(("upright", "lying"))
+    }
+    data = identity(folder_of(tmp_path / "styles", works), tmp_path / "out", ("relu1_1",))
+    assert any("Enlarged" in limit and "lying/work-1.png" in limit for limit in data["limits"])
+
+
+def test_without_the_optional_network_only_its_row_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_: object) -> None:
+        raise TextonError("the package efficientnet is missing")
+
+    monkeypatch.setattr("texton.experiments.style_identity.held_out", missing)
+    works = {
+        style: [stripes(i + 9 * turned, bool(turned), PURPLE) for i in range(2)]
+        for turned, style in enumerate(("upright", "lying"))
+    }
+    data = identity(folder_of(tmp_path / "styles", works), tmp_path / "out", ("relu1_1",))
+    assert len(data["tables"]["retrieval"]) == 3 * 6 + 2
+    assert any("efficientnet is missing" in limit for limit in data["limits"])
 
 
 def test_folders_that_can_prove_nothing_are_refused(run: Run, tmp_path: Path) -> None:

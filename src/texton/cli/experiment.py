@@ -13,8 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typer.core import TyperCommand
 
 from texton.cli import common as c
-from texton.experiments.catalogue import EXPERIMENTS
-from texton.experiments.frame.run import find_experiment, run_experiment
 
 _MANY = ("--photos", "--styles")
 
@@ -66,6 +64,9 @@ def experiment_command(
     as_json: c.Json = False,
 ) -> None:
     """The paper's figures and claims: a report with pictures, numbers and controls."""
+    # scipy and scikit-image, which no other command needs
+    from texton.experiments.frame.run import find_experiment, run_experiment
+
     if name == "list":
         _list(as_json)
         return
@@ -78,7 +79,7 @@ def experiment_command(
         for key in ("folder", "network", "size", "preset", "steps", "filters", "repeats", "seed")
     }
     chosen |= {"photos": tuple(photos or ()), "styles": tuple(styles or ()), "device": device}
-    chosen["layers"] = tuple(part for part in (layers or "").split(",") if part)
+    chosen["layers"] = tuple(part for word in (layers or "").split(",") if (part := word.strip()))
     root = out or Path("experiments") / name
     with _Progress() as progress:
         made = run_experiment(
@@ -95,6 +96,8 @@ def experiment_command(
 
 
 def _list(as_json: bool) -> None:
+    from texton.experiments.catalogue import EXPERIMENTS
+
     if as_json:
         told = {x.name: {"title": x.title, "question": x.question} for x in EXPERIMENTS.values()}
         print(json.dumps({"experiments": told}, ensure_ascii=False))
@@ -117,19 +120,20 @@ def _command(options: dict[str, Any], root: Path) -> str:
 
 
 def _repeated(args: list[str]) -> list[str]:
-    """``--photos a b`` as ``--photos a --photos b``."""
+    """``--photos a b`` as ``--photos a --photos b``; without a value last, for Typer to refuse."""
     told: list[str] = []
+    bare: list[str] = []
     option: str | None = None
     for word in args:
         if word.startswith("-") and word != "-":
             option = word if word in _MANY else None
-            if option is None:
-                told.append(word)
+            (told if option is None else bare).append(word)
         elif option is not None:
             told += [option, word]
+            bare = [name for name in bare if name != option]
         else:
             told.append(word)
-    return told
+    return told + bare[:1]
 
 
 class _Progress:

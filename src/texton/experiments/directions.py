@@ -17,6 +17,7 @@ from torch import Tensor
 from texton.canvas import Bleed
 from texton.codes import total_map
 from texton.device import Compute
+from texton.errors import TextonError
 from texton.images import content_hash
 from texton.methods.seeds import generator_for
 from texton.methods.setup import check_photo, compute_for, finished, make_canvas, run
@@ -70,13 +71,18 @@ def disjoint_blends(count: int, wanted: int, seed: int) -> Tensor:
     """Random directions that share no filter, so that they are orthogonal as filters are.
 
     Each spreads half-normal shares over C // wanted filters, at most 8: (wanted, C).
+
+    Raises:
+        TextonError: there are not two filters for each.
     """
+    if 2 * wanted > count:
+        raise TextonError(f"{count} filters make {count // 2} blends that share none, not {wanted}")
     generator = torch.Generator().manual_seed(104729 + seed)
-    each = max(2, min(8, count // wanted))
+    each = min(8, count // wanted)
     order = torch.randperm(count, generator=generator)
     drawn = torch.zeros(wanted, count)
     for row in range(wanted):
-        chosen = order[torch.arange(row * each, (row + 1) * each) % count]
+        chosen = order[row * each : (row + 1) * each]
         drawn[row, chosen] = torch.randn(each, generator=generator).abs()
     return drawn / drawn.sum(1, keepdim=True)
 

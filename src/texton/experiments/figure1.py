@@ -18,7 +18,9 @@ _CHANNEL = 4
 
 def run(lab: Lab) -> Findings:
     findings = Findings()
-    layers = lab.layers(2)[2:4] or lab.layers(2)[-1:]
+    layers = lab.layers(2)
+    if not lab.options.layers:
+        layers = layers[2:4] or layers[-1:]
     rows: list[list[Cell]] = []
     kept: list[float] = []
     for photo in lab.photos:

@@ -98,8 +98,10 @@ def run(lab: Lab) -> Findings:
 def _series(lab: Lab, layer: str) -> list[Series]:
     """Every series of a layer: each kind on each photograph, and filters from another start."""
     seed, count = lab.options.seed, lab.network.layer(layer).channels
-    wanted = min(lab.options.filters, count)
-    need(wanted > 1, "one filter cannot be mistaken for another: --filters takes 2 or more")
+    alone = "one filter cannot be mistaken for another"
+    need(lab.options.filters > 1, f"{alone}: --filters takes 2 or more")
+    need(count > 3, f"{layer} has {count} filters, too few to make two blends: use other --layers")
+    wanted = min(lab.options.filters, count // 2)  # as many of each kind; blends share no filter
     channels = some_channels(count, wanted, seed)
     kinds: dict[str, tuple[Network, Tensor]] = {
         "filter": (lab.network, single_filters(channels, count)),
@@ -169,7 +171,8 @@ def _tables(
         for kind in KINDS
         if kind in scores
     }
-    chance = 1 / len(scores["filter"][0].hits)
+    chances = {1 / len(s.hits) for s in scores["filter"]}
+    chance = chances.pop() if len(chances) == 1 else None  # the table has each layer's own
     note = "Bars: 95 % Wilson intervals over filters or directions."
     findings.plot(
         "Identified from another photograph", by_layer(lines, layers, "accuracy", chance), note
@@ -193,7 +196,8 @@ def _pooled(scores: Sequence[_Scores]) -> Estimate:
 
 def _judge(findings: Findings, lab: Lab, scores: dict[str, list[_Scores]]) -> None:
     own = _pooled(scores["filter"])
-    chance = 1 / len(scores["filter"][0].hits)
+    # a layer of n items has n of the items and chance 1/n: the mean over all items
+    chance = len(scores["filter"]) / own.n
     every = all(_pooled([s]).low > 1 / len(s.hits) for s in scores["filter"])
     findings.data["pooled"] = {name: vars(_pooled(found)) for name, found in scores.items()}
     findings.judge(
@@ -229,6 +233,8 @@ def _judge(findings: Findings, lab: Lab, scores: dict[str, list[_Scores]]) -> No
             f"{KINDS[kind].capitalize()}: {_pooled(scores[kind])}, single filters: {own}; "
             f"permutation p = {p:.4f} over {len(hits)} and {len(others)} items.",
         )
+    if "random" not in scores:
+        findings.limits.append("There is no twin with random weights: training is not judged.")
     findings.limits += [
         f"{len(lab.photos)} photographs: what holds for these may not hold for all.",
         "Blends share no filters and are orthogonal, as single filters are; directions over "

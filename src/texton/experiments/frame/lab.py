@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from texton.device import Compute, choose_compute
 from texton.errors import TextonError
@@ -85,10 +84,14 @@ class Lab:
         return {"preset": chosen.preset, "steps": chosen.steps, "device": chosen.device}
 
     def layers(self, index: int) -> list[str]:
-        """relu1_N … relu5_N for the paper's network; five of any other; ``--layers`` first."""
+        """relu1_N … relu5_N for the paper's network; five of any other; ``--layers`` first.
+
+        By depth, each once: trends are taken over their order.
+        """
         known = self.network.layers
         if self.options.layers:
-            return [self.network.layer(name).name for name in self.options.layers]
+            chosen = {self.network.layer(name).name for name in self.options.layers}
+            return [name for name in known if name in chosen]
         paper = [f"relu{block}_{index}" for block in range(1, 6)]
         if all(name in known for name in paper):
             return paper
@@ -111,7 +114,8 @@ class Lab:
             "seed": chosen.seed,
             **self.compute.describe(),
         }
-        inputs = {p.name: content_hash(p.image) for p in (*self.photos, *self.styles)}
+        kinds = {"photo": self.photos, "style": self.styles}
+        inputs = {f"{k}/{p.name}": content_hash(p.image) for k, ps in kinds.items() for p in ps}
         self._bench.settle(settings, inputs)
 
     def plan(self, works: Sequence[Work]) -> None:
@@ -119,7 +123,7 @@ class Lab:
         self._units = sum(len(work.keys) for work in works)
         left, seconds = 0, 0.0
         for work in works:
-            missing = [key for key in work.keys if self._bench.find(key) is None]
+            missing = [key for key in work.keys if self._find(key) is None]
             left += len(missing)
             if missing:
                 seconds += len(missing) * work.evaluations * self._pace(work)
@@ -133,7 +137,7 @@ class Lab:
 
     def pictures(self, keys: Sequence[str], make: Make) -> dict[str, Made]:
         """Several units; ``make`` gets the keys of those that are missing, gives them in turn."""
-        found = {key: self._bench.find(key) for key in keys}
+        found = {key: self._find(key) for key in keys}
         for key, made in found.items():
             if made is not None:
                 self._note(key)
@@ -142,6 +146,9 @@ class Lab:
             found[key] = self._bench.keep(key, made, {"experiment": self.name, "unit": key})
             self._note(key)
         return {key: made for key, made in found.items() if made is not None}
+
+    def _find(self, key: str) -> Made | None:
+        return self._bench.find(key, self.network.channels)
 
     def _note(self, key: str) -> None:
         if key in self._noted:
@@ -189,8 +196,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, math.ceil(seconds))} s"
     return f"{seconds / 60:.0f} minutes"
-
-
-def batch(images: Sequence[Tensor]) -> Tensor:
-    """Images (C, H, W) of one size as (B, C, H, W)."""
-    return torch.stack(list(images))

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from texton.errors import TextonError
+from texton.methods.seeds import check_seed
 
 _MAX_COUNT = 10_000
+_MAX_SEED = 2**32 - 1  # experiments derive seeds by multiplying it
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,15 @@ class Options:
         for name in ("filters", "repeats"):
             if not 1 <= getattr(self, name) <= _MAX_COUNT:
                 raise TextonError(f"--{name} is {getattr(self, name)}: use 1 to {_MAX_COUNT}")
+        check_seed(self.seed, _MAX_SEED)
 
     def given(self, chosen: dict[str, Any]) -> Options:
-        """With what the user chose; None and empty choices keep the default."""
+        """With what the user chose; None and empty choices keep the default.
+
+        A preset brings its own steps: those of the default would be all that is left of it.
+        """
         known = {field.name for field in fields(self)}
         kept = {key: value for key, value in chosen.items() if value not in (None, ())}
+        if "preset" in kept:
+            kept.setdefault("steps", None)
         return replace(self, **{key: value for key, value in kept.items() if key in known})

@@ -13,16 +13,23 @@ from texton.network import Network
 from texton.presets import solver_settings
 
 Planned = tuple[Network, Picture, str, Sequence[int], bool]
+_APART = 1000  # between the seeds of two starts
 
 
-def plan(lab: Lab, planned: Sequence[Planned]) -> None:
-    """Say how much there is to do: (network, photograph, layer, draws, plain inversion too)."""
+def plan(lab: Lab, planned: Sequence[Planned], starts: int = 1) -> None:
+    """Say how much there is to do.
+
+    Args:
+        planned: network, photograph, layer, draws, whether a plain inversion too.
+        starts: from how many starts the draws of the network under test are solved.
+    """
     steps = solver_settings(lab.options.preset, steps=lab.options.steps).steps
     if lab.options.steps is None:
         steps = round(steps * 5 / 3)  # what `texton.invert` makes of a preset
     works = []
     for network, photo, layer, draws, plain in planned:
-        keys = [_key(network, photo, layer, draw, lab.options.seed) for draw in draws]
+        seeds = [_seed(lab, start) for start in range(starts if network is lab.network else 1)]
+        keys = [_key(network, photo, layer, draw, seed) for seed in seeds for draw in draws]
         keys += [_key(network, photo, layer, None, lab.options.seed)] * plain
         works.append(Work(network, layer, tuple(keys), steps))
     lab.plan(works)
@@ -32,7 +39,7 @@ def random_style(
     lab: Lab, network: Network, photo: Picture, layer: str, draw: int, start: int = 0
 ) -> Made:
     """Randomly modified code inversion; ``draw`` numbers the shares, ``start`` the noise."""
-    seed = lab.options.seed + 1000 * start
+    seed = _seed(lab, start)
 
     def make() -> Made:
         shares = 1000 * lab.options.seed + draw
@@ -52,6 +59,10 @@ def plain(lab: Lab, network: Network, photo: Picture, layer: str) -> Made:
         return Made(result.image, result.figures())
 
     return lab.picture(_key(network, photo, layer, None, lab.options.seed), make)
+
+
+def _seed(lab: Lab, start: int) -> int:
+    return lab.options.seed + _APART * start
 
 
 def _key(network: Network, photo: Picture, layer: str, draw: int | None, seed: int) -> str:

@@ -6,11 +6,13 @@ import base64
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from texton.experiments.frame.findings import Cell, Exhibit, Findings, Table
 from texton.images import write_bytes
@@ -36,7 +38,7 @@ def write_report(
         "limits": findings.limits,
         **findings.data,
     }
-    text = json.dumps(data, indent=1, ensure_ascii=False, default=float)
+    text = json.dumps(_finite(data), indent=1, ensure_ascii=False, allow_nan=False, default=float)
     write_bytes(text.encode(), root / "data.json")
     for table in tables:
         write_bytes(_csv(table).encode(), root / f"{table.name}.csv")
@@ -76,6 +78,7 @@ def _shown(block: Table | Exhibit) -> dict[str, Any]:
 
 
 def _cell(value: Cell) -> str:
+    value = _finite(value)
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -91,4 +94,15 @@ def _csv(table: Table) -> str:
 
 
 def _plain(row: Sequence[Cell]) -> list[Cell]:
-    return ["" if value is None else value for value in row]
+    return ["" if value is None else value for value in map(_finite, row)]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: what has no value is null. NumPy's numbers as Python's."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

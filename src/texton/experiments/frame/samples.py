@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from skimage import data
 from torch import Tensor
 
 from texton.errors import TextonError
-from texton.images import MIN_SIDE, read_image
+from texton.images import MIN_SIDE, content_hash, read_image
 
 PHOTOS = ("chelsea", "coffee")  # CC0
 STYLES = ("hubble_deep_field", "immunohistochemistry", "brick", "grass")
@@ -47,13 +48,15 @@ def read_pictures(
     """The named files, folders standing for the images in them; without any, the samples.
 
     Raises:
-        TextonError: a file that is no image; a folder without one.
+        TextonError: a file that is no image; a folder without one; one picture twice.
     """
     if not paths:
         return [sample(name, size, channels) for name in samples]
     files = [file for path in paths for file in _files(path)]
-    pictures = [(file.stem, read_image(file, size, channels=channels)) for file in files]
-    return [Picture(name, image) for name, image in _told_apart(pictures)]
+    images = [read_image(file, size, channels=channels) for file in files]
+    _check_distinct(files, images)
+    names = _told_apart([file.stem for file in files])
+    return [Picture(name, image) for name, image in zip(names, images, strict=True)]
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -69,11 +72,25 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _told_apart(pictures: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
-    """Names that stand once each: a second ``cat`` becomes ``cat-2``."""
-    seen: dict[str, int] = {}
-    told = []
-    for name, image in pictures:
-        seen[name] = seen.get(name, 0) + 1
-        told.append((name if seen[name] == 1 else f"{name}-{seen[name]}", image))
-    return told
+def _check_distinct(files: Sequence[Path], images: Sequence[Tensor]) -> None:
+    """A copy has the noise and the targets of its original: it would always find itself."""
+    seen: dict[str, Path] = {}
+    for file, image in zip(files, images, strict=True):
+        first = seen.setdefault(content_hash(image), file)
+        if first is not file:
+            raise TextonError(f"'{first}' and '{file}' are the same picture: leave one out")
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names that stand once each, in any case of letters: a second ``cat`` becomes ``cat-2``."""
+    taken = {name.casefold() for name in names}
+    told: set[str] = set()
+    unique = []
+    for name in names:
+        free = name
+        if name.casefold() in told:
+            free = next(n for i in count(2) if (n := f"{name}-{i}").casefold() not in taken)
+        taken.add(free.casefold())
+        told.add(free.casefold())
+        unique.append(free)
+    return unique

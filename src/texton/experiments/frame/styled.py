@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from texton.experiments.frame.lab import Lab, Work
@@ -29,7 +32,7 @@ def plan(
     """Say how much there is to do; ``more``: keys of further pictures of the same kind."""
     deepest = _settings(lab, "pmci", None).style_layers[-1]
     keys = [
-        _key(photo, style.name, method, weight)
+        key_of(lab, photo, style.name, method, weight)
         for photo in photos
         for style in styles
         for method in methods
@@ -67,20 +70,29 @@ def styled(
         )
         return Made(result.image, {**result.figures(), "terms": _terms(result)})
 
-    return lab.picture(_key(photo, name or style.name, method, weight), make)
+    return lab.picture(key_of(lab, photo, name or style.name, method, weight), make)
 
 
-def key_of(photo: Picture, style: str, method: str, weight: Weight) -> str:
-    return _key(photo, style, method, weight)
+def key_of(lab: Lab, photo: Picture, style: str, method: str, weight: Weight) -> str:
+    """``method/style/photo-weight-settings``: other layers must not find these pictures."""
+    strength = "" if weight is None else f"-{weight:g}"
+    told = json.dumps(asdict(_settings(lab, method, weight)), sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+    return f"{method}/{style}/{photo.name}{strength}-{digest}"
+
+
+def content_layer(lab: Lab) -> str:
+    """The paper's, or the second of the layers looked at in another network."""
+    usual, layers = StyleSettings.content_layer, lab.layers(1)
+    return usual if usual in lab.network.layers else layers[min(1, len(layers) - 1)]
 
 
 def _settings(lab: Lab, method: str, weight: Weight) -> StyleSettings:
-    layers = tuple(lab.layers(1))
-    content = StyleSettings.content_layer
-    if content not in lab.network.layers:
-        content = layers[min(1, len(layers) - 1)]
     return StyleSettings(
-        method=method, style_weight=weight, style_layers=layers, content_layer=content
+        method=method,
+        style_weight=weight,
+        style_layers=tuple(lab.layers(1)),
+        content_layer=content_layer(lab),
     )
 
 
@@ -88,8 +100,3 @@ def _terms(result: Result) -> dict[str, Any]:
     """Content and style after solving, each averaged over its layers."""
     after = result.settings["terms"]["after"]
     return {kind: sum(after[kind].values()) / len(after[kind]) for kind in ("content", "style")}
-
-
-def _key(photo: Picture, style: str, method: str, weight: Weight) -> str:
-    strength = "" if weight is None else f"-{weight:g}"
-    return f"{method}/{style}/{photo.name}{strength}"

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images import read_image, write_bytes, write_image
+from texton.planes import SUFFIX, hides_something
 
 FORMAT = "texton-experiment/1"
 
@@ -87,12 +88,14 @@ class Workbench:
         told = {"format": FORMAT, "settings": settings, "inputs": inputs}
         write_bytes(json.dumps(told, indent=1, ensure_ascii=False).encode(), path)
 
-    def find(self, key: str) -> Made | None:
-        """A finished unit, or None."""
+    def find(self, key: str, channels: int = 3) -> Made | None:
+        """A finished unit, or None; of more channels than a PNG shows, from its planes."""
         picture, sidecar = self._paths(key)
+        if hides_something(channels, None):
+            picture = picture.with_suffix(SUFFIX)
         try:
             figures = json.loads(sidecar.read_bytes())
-            return Made(read_image(picture)[0], figures)
+            return Made(read_image(picture, channels=channels)[0], figures)
         except (OSError, ValueError, TextonError):
             return None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from texton.errors import TextonError
@@ -17,8 +19,13 @@ from texton.experiments.frame.styled import METHODS, plan, styled
 from texton.experiments.frame.textures import filters_of, solve
 from texton.images import content_hash, read_image
 
+Array = NDArray[np.float64]
+_THUMB = 16  # pixels a side
+_SAME_PICTURE = 0.98  # correlation of thumbnails: a JPEG or a resized copy has 0.99 and more
+_SAME_ASPECT = 0.03  # a small copy's sides are rounded to whole pixels
 _WIDER = 1.5  # the short side of a work, in sides of its crops
 _TEXTURES = 4
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,27 @@ class Crop:
     image: Tensor
 
 
-def crops_of_folder(lab: Lab, folder: Path) -> list[Crop]:
-    """One subfolder per style, one file per work.
+@dataclass(frozen=True)
+class _Known:
+    """A file that has been read: its style, its work, and what tells its copies."""
+
+    style: str
+    work: str
+    file: Path
+    digest: str
+    aspect: float
+    thumbnail: Array
+
+    def same_picture(self, other: _Known) -> bool:
+        """Whether two files show one picture: bit by bit, saved anew or resized."""
+        if self.digest == other.digest:
+            return True
+        near = abs(np.log(self.aspect / other.aspect)) < _SAME_ASPECT
+        return bool(near and float(self.thumbnail @ other.thumbnail) > _SAME_PICTURE)
+
+
+def crops_of_folder(lab: Lab, folder: Path) -> tuple[list[Crop], list[str]]:
+    """One subfolder per style, one file per work; and what limits them.
 
     A style with a single work has nothing that could be found for it: its crops only stand in
     the way of the others.
@@ -39,6 +65,33 @@ def crops_of_folder(lab: Lab, folder: Path) -> list[Crop]:
     Raises:
         TextonError: fewer than two styles; no style with two works; a work in two styles.
     """
+    crops: list[Crop] = []
+    seen: list[_Known] = []
+    copies: list[str] = []
+    small: list[str] = []
+    for style, files in _styles_of(folder).items():
+        for file in files:
+            image = read_image(file)
+            name = f"{style}/{file.name}"
+            found = _known(style, name, file, image)
+            # copies of one picture are one work, or the picture would find itself
+            first = next((known for known in seen if known.same_picture(found)), found)
+            if first.style != style:
+                raise TextonError(
+                    f"'{first.file}' and '{file}' show one picture in two styles: a work has one "
+                    "style, leave one out"
+                )
+            if first is not found:
+                copies.append(f"{name} ({first.work})")
+            if min(image.shape[2:]) < _WIDER * lab.options.size:
+                small.append(name)
+            seen.append(replace(found, work=first.work))
+            crops += _crops(lab, style, first.work, image[0], lab.options.size)
+    _check_works({crop.work: crop.style for crop in crops}, folder)
+    return crops, _limits(lab, copies, small)
+
+
+def _styles_of(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise TextonError(f"there is no folder '{folder}': give one with a subfolder per style")
     styles = {sub.name: images_in(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
@@ -47,20 +100,36 @@ def crops_of_folder(lab: Lab, folder: Path) -> list[Crop]:
         raise TextonError(
             f"'{folder}' has {len(styles)} subfolders with pictures: make one per style, at least 2"
         )
-    crops: list[Crop] = []
-    seen: dict[str, tuple[str, str]] = {}
-    for style, files in styles.items():
-        for file in files:
-            image = read_image(file)
-            # copies of one picture are one work, or the picture would find itself
-            known, work = seen.setdefault(content_hash(image), (style, f"{style}/{file.name}"))
-            if known != style:
-                raise TextonError(
-                    f"'{work}' is in style '{style}' too, as '{file.name}': a work has one style"
-                )
-            crops += _crops(lab, style, work, image[0], lab.options.size)
-    _check_works({crop.work: crop.style for crop in crops}, folder)
-    return crops
+    return styles
+
+
+def _known(style: str, work: str, file: Path, image: Tensor) -> _Known:
+    grey = image.mean(1, keepdim=True)
+    small = F.interpolate(grey, (_THUMB, _THUMB), mode="bilinear", antialias=True)
+    values = small.flatten().double().numpy()
+    values = values - values.mean()
+    length = float(np.linalg.norm(values))
+    # of a flat picture nothing is left but its rounding, which tells no copies
+    thumbnail = values / length if length > _THUMB / 255 else np.zeros_like(values)
+    aspect = image.shape[3] / image.shape[2]
+    return _Known(style, work, file, content_hash(image), aspect, thumbnail)
+
+
+def _limits(lab: Lab, copies: list[str], small: list[str]) -> list[str]:
+    found = []
+    if copies:
+        found.append(f"Taken as copies of one work: {_listed(copies)}.")
+    if small:
+        found.append(
+            f"Enlarged for crops of {lab.options.size} pixels, so without fine detail: "
+            f"{_listed(small)}. A smaller --size keeps every work as it is."
+        )
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_works(style_of: dict[str, str], folder: Path) -> None:

@@ -19,13 +19,18 @@ HELD_OUT = "efficientnet_lite0"
 LAYERS = ("_blocks.0", "_blocks.2", "_blocks.4", "_blocks.10")  # strides 2, 4, 8, 16
 
 
+def is_held_out(network: Network) -> bool:
+    """Whether it is the network that describes pictures, from whatever package it comes."""
+    return HELD_OUT in network.name
+
+
 def held_out(network: Network) -> Network:
     """The network that describes pictures; never the one that made them.
 
     Raises:
         TextonError: its package is missing, or it is the network under test.
     """
-    if network.name.startswith(HELD_OUT):
+    if is_held_out(network):
         raise TextonError(
             f"pictures are described by {HELD_OUT}, which must not be the network under test: "
             "use another --network"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
@@ -15,17 +16,23 @@ from texton.experiments.measures.colour import as_array
 from texton.images import to_pillow
 
 Array = NDArray[np.float64]
+_FLAT = 1 / 255  # spread of luminance under which the rounding to 8 bits is most of a picture
 
 
 def luminance(image: Tensor) -> Array:
-    """(H, W), ITU-R BT.601 luma in [0, 1]."""
+    """(H, W) in [0, 1]: ITU-R BT.601 luma; the mean over bands that are not three."""
+    image = image[0] if image.ndim == 4 else image
+    if image.shape[0] != 3:
+        return np.asarray(image.double().mean(0).cpu().numpy())
     return np.asarray(as_array(image) @ np.array([0.299, 0.587, 0.114]))
 
 
 def spectral_slope(image: Tensor) -> float:
     """The exponent k of the luminance's power spectrum ~ frequency^k, over 0.04 to 0.45 cycles
-    per pixel. White noise has 0, photographs about −2; nearer 0 is finer detail."""
+    per pixel. White noise has 0, photographs about −2; nearer 0 is finer detail. NaN: flat."""
     light = luminance(image)
+    if light.std() < _FLAT:
+        return np.nan
     window = np.outer(np.hanning(light.shape[0]), np.hanning(light.shape[1]))
     power = np.abs(np.fft.fft2((light - light.mean()) * window)) ** 2
     rows, columns = np.fft.fftfreq(light.shape[0]), np.fft.fftfreq(light.shape[1])
@@ -43,13 +50,16 @@ def spectral_slope(image: Tensor) -> float:
 
 def orientation_entropy(image: Tensor) -> float:
     """How many ways edges run: entropy in bits of gradient orientations in 16 bins, weighted by
-    strength. 0 for one straight grating, 4 for all directions alike."""
-    light = ndimage.gaussian_filter(luminance(image), 1.0)
+    strength. 0 for one straight grating, 4 for all directions alike. NaN: a flat picture."""
+    light = luminance(image)
+    if light.std() < _FLAT:
+        return np.nan
+    light = ndimage.gaussian_filter(light, 1.0)
     dy, dx = np.gradient(light)
     bins = np.minimum((np.arctan2(dy, dx) % np.pi / np.pi * 16).astype(int), 15)
     weights = np.bincount(bins.ravel(), np.hypot(dx, dy).ravel(), 16)
     if weights.sum() < 1e-9:
-        return 0.0
+        return np.nan
     shares = weights / weights.sum()
     shares = shares[shares > 0]
     return float(-(shares * np.log2(shares)).sum()) + 0.0
@@ -58,8 +68,11 @@ def orientation_entropy(image: Tensor) -> float:
 def compressed_size(image: Tensor) -> float:
     """Bits per pixel of the picture as a JPEG of quality 75: how much there is to tell.
 
-    Headers and tables are left out: in small pictures they would be most of it.
+    Headers and tables are left out: in small pictures they would be most of it. Of bands that
+    are not three, their luminance.
     """
+    if image.shape[-3] != 3:
+        image = torch.from_numpy(luminance(image))[None]
     picture = to_pillow(image).convert("RGB")
     size = _jpeg_bytes(picture) - _jpeg_bytes(Image.new("RGB", (8, 8), "grey"))
     return 8 * size / (picture.width * picture.height)

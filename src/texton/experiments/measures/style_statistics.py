@@ -8,9 +8,11 @@ from itertools import groupby
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 from torch import Tensor
 
 from texton.codes import energy_shares, gram, means, moments
+from texton.experiments.measures.statistics import Estimate
 from texton.network import Network
 
 Array = NDArray[np.float64]
@@ -42,18 +44,39 @@ def measure(
     names: Sequence[str] = tuple(STATISTICS),
 ) -> Vectors:
     """Statistics of every layer of every image (C, H, W), of any sizes."""
-    found: dict[str, dict[str, list[Array]]] = {s: {x: [] for x in layers} for s in names}
+    found: Vectors = {name: {} for name in names}
+    done = 0
     with torch.no_grad():
         for group in _batches(images):
             codes = network.encode(torch.stack(group), layers)
             for name in names:
                 for layer in layers:
                     vectors = STATISTICS[name](codes[layer]).flatten(1).cpu().numpy()
-                    found[name][layer] += list(vectors.astype(np.float32))
-    return {
-        name: {layer: np.stack(rows) for layer, rows in by_layer.items()}
-        for name, by_layer in found.items()
-    }
+                    size = (len(images), vectors.shape[1])
+                    rows = found[name].setdefault(layer, np.empty(size, np.float32))
+                    rows[done : done + len(group)] = vectors
+            done += len(group)
+    return found
+
+
+def distances_by_layer(
+    images: Sequence[Tensor], network: Network, layers: Sequence[str]
+) -> Iterator[tuple[str, Array, dict[str, Array]]]:
+    """Each layer with its means (N, C) and, by statistic, the distances (N, N) of the images.
+
+    The images are encoded anew for every layer: the matrices of all layers together would take
+    gigabytes for a thousand images.
+    """
+    direct = [name for name in STATISTICS if name != "covariance"]
+    for layer in layers:
+        vectors = {name: v[layer] for name, v in measure(images, network, [layer], direct).items()}
+        found = {name: apart(rows) for name, rows in vectors.items()}
+        matrices = vectors.pop("gram")
+        for row, mean in zip(matrices, vectors["means"], strict=True):
+            row -= np.outer(mean, mean).ravel()
+        found["covariance"] = apart(matrices)
+        del matrices
+        yield layer, vectors["means"], found
 
 
 def _batches(images: Sequence[Tensor]) -> Iterator[list[Tensor]]:
@@ -90,6 +113,25 @@ def shuffled(by_layer: dict[str, Array], groups: Sequence[str], seed: int = 0) -
         for vectors in found.values():
             vectors[members] = vectors[members][:, rng.permutation(vectors.shape[1])]
     return found
+
+
+def over_pairs(values: Array) -> Estimate:
+    """The mean over all pairs of n things, from a symmetric (n, n), its diagonal not counted.
+
+    The interval is the jackknife's over the things, for pairs that share one are not independent;
+    with fewer than three things it has no ends.
+    """
+    count = len(values)
+    pairs = count * (count - 1) / 2
+    of_each = values.sum(1) - np.diag(values)
+    total = of_each.sum() / 2
+    if count < 3:
+        return Estimate(float(total / pairs) if pairs else np.nan, -np.inf, np.inf, count)
+    without = (total - of_each) / (pairs - (count - 1))
+    spread = np.sqrt((count - 1) / count * np.square(without - without.mean()).sum())
+    half = float(stats.t.ppf(0.975, count - 1) * spread)
+    value = float(total / pairs)
+    return Estimate(value, value - half, value + half, count)
 
 
 def at_equal_content(a: Curve, b: Curve, name: str) -> tuple[float, float, float] | None:

@@ -2,9 +2,9 @@
 
     python bench/overhead.py [--sides 128,224,512] [--rounds 15]
 
-*Bare* is the truncated network at the solver's dtype and memory format, forward and backward to
-the image, at the picture's own size, nothing else; the step solves the bleed around it as well, up
-to 8.5 % of the area. The *Lucent kind* is what such tools do by default: the whole network in
+*Bare* is the truncated network of torch's own modules at the solver's dtype and memory format,
+forward and backward to the image, nothing else: on the pixels that the step solves, and on the
+picture's own, without the bleed around it (up to 8.5 % of the area). The *Lucent kind* is what such tools do by default: the whole network in
 float32, a hook on every module, gradients for the weights as well as the image; it has a process
 of its own, as texton settles the allocator of the process it runs in.
 """
@@ -29,26 +29,26 @@ from texton.presets import SolverSettings
 LAYERS = ("relu1_2", "relu3_2", "relu5_2")
 
 
-def solver_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
-    """The solver as a feature map inversion runs it, past its opening."""
+def solver_step(net: Network, layer: str, photo: Tensor) -> tuple[Callable[[], object], Tensor]:
+    """The solver as a feature map inversion runs it, past its opening, and what it solves."""
     settings = SolverSettings(steps=100_000, early_stop=False, opening=5)
     inversion = FilterInversion(photo, net, layer, settings, choose_compute("cpu"))
     solver = inversion.solver([4], [generator_for(0, "bench", layer, 4)], settings)
     steps = iter(solver)
     for _ in range(6):
         next(steps)
-    return lambda: next(steps)
+    return lambda: next(steps), solver.canvas.values.detach().clone()
 
 
 def bare_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
     """Forward and backward through the truncated network, in the solver's format."""
     compute = choose_compute("cpu")
     parts = []
-    for name, part in net._copy(compute).named_children():
+    for name, part in copy.deepcopy(net._module).requires_grad_(False).named_children():
         parts.append(part)
         if name == layer:
             break
-    truncated = nn.Sequential(*parts)
+    truncated = nn.Sequential(*parts).to(compute.dtype).to(memory_format=compute.memory_format)
     image = net._prepare(photo, compute).requires_grad_(True)
     with torch.no_grad():
         slope = torch.randn_like(truncated(image))
@@ -128,22 +128,24 @@ def main() -> None:
         photo = report.square(side)
         for layer in LAYERS:
             rounds = asked.rounds if side < 512 or layer == "relu1_2" else max(5, asked.rounds // 3)
-            works = [step(net, layer, photo) for step in (solver_step, bare_step)]
-            step, bare = report.interleaved(works, rounds)
+            ours, canvas = solver_step(net, layer, photo)
+            works = [ours, bare_step(net, layer, canvas), bare_step(net, layer, photo)]
+            step, *bare = report.interleaved(works, rounds)
             share = work_of(net, layer, side) / min(step) / peak
-            ratio = report.spread(report.ratios(step, bare))
-            rows.append((layer, f"{side}²", f"{min(step) * 1000:.1f}", ratio, f"{share:.0%}"))
+            ratios = [report.spread(report.ratios(step, b)) for b in bare]
+            rows.append((layer, f"{side}²", f"{min(step) * 1000:.1f}", *ratios, f"{share:.0%}"))
             print(*rows[-1], flush=True)
     for side, layer in ((224, "relu2_2"), (224, "relu5_2")):
         photo = report.square(side)
         lucent = OwnProcess(layer, side)
-        works = [lucent, solver_step(net, layer, photo)]
+        works = [lucent, solver_step(net, layer, photo)[0]]
         whole, step = report.interleaved(works, max(5, asked.rounds // 2))
         lucent.close()
         ratio = report.spread(report.ratios(whole, step), 1)
         against.append((layer, f"{side}²", f"{min(step) * 1000:.0f}", ratio))
         print(*against[-1], flush=True)
-    head = ("layer", "image", "ms a step", "step / bare: median (quartiles)", "of matmul peak")
+    head = ("layer", "image", "ms a step", "step / bare: median (quartiles)",
+            "step / bare on the picture alone", "of matmul peak")  # fmt: skip
     text = f"{report.machine()}; matmul peak {peak / 1e9:.0f} GFLOP/s\n\n"
     text += report.table(head, rows)
     text += "\n\nThe Lucent kind of step (whole network, float32, every module hooked, gradients "

@@ -5,7 +5,7 @@ import torch
 
 from texton import TextonError
 from texton.codes import isolate
-from texton.objective import AlphaNorm, CodeMatch, FeatureMapMatch, TotalVariation
+from texton.objective import AlphaNorm, CodeMatch, FeatureMapMatch, TotalVariation, variation_slope
 
 
 def test_feature_map_match_is_code_match_with_the_isolated_target() -> None:
@@ -49,6 +49,8 @@ def test_total_variation_of_a_ramp() -> None:
 def test_total_variations_slope_is_that_of_its_value() -> None:
     image = torch.rand(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: TotalVariation()({}, x), image)
+    (slope,) = torch.autograd.grad(TotalVariation()({}, image).sum(), image)
+    torch.testing.assert_close(variation_slope(image.detach()), slope)
 
 
 def test_a_silent_target_is_refused() -> None:

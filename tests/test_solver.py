@@ -17,8 +17,11 @@ from texton import Network, TextonError
 from texton.codes import isolate
 from texton.device import Compute, choose_compute
 from texton.images import as_saved
+from texton.methods.filters import FilterInversion
 from texton.methods.seeds import generator_for
+from texton.objective import Activation, Codes
 from texton.presets import PRESETS, solver_settings
+from texton.solver import Opening
 
 
 def in_batches_of(count: int):  # type: ignore[no-untyped-def]
@@ -117,6 +120,36 @@ def test_a_silent_filter_is_woken_and_a_dead_one_is_named() -> None:
     woken, dead = texton.invert_filters(photo, network, "relu", [1, 2])
     assert woken.status == "ok" and woken.achieved is not None and woken.achieved > 0.005
     assert dead.status == "dead" and dead.starts >= 3 and dead.achieved == 0.0
+
+
+def test_a_filter_that_falls_silent_is_lifted_in_that_step(net: Network, cat: torch.Tensor) -> None:
+    """What the lift reads is no longer encoded by then, and is encoded anew."""
+    settings = solver_settings("normal", steps=20)
+    inversion = FilterInversion(cat, net, "relu2_2", settings, choose_compute("cpu"))
+    solver = inversion.solver([3], [generator_for(0, "any", "relu2_2", 3)], settings)
+    opening = solver._opening
+    assert opening is not None
+    encoded: list[set[str]] = []
+    now = 0
+
+    def share(codes: Codes) -> torch.Tensor:
+        encoded.append(set(codes))
+        return torch.tensor([0.0 if now == 12 else 1.0])
+
+    lifted: list[int] = []
+
+    class Watched(Activation):
+        def __call__(self, codes: Codes, image: torch.Tensor) -> torch.Tensor:
+            lifted.append(now)
+            return super().__call__(codes, image)
+
+    lift = Watched("relu2_2<", [3], torch.ones(1, 4, 4))
+    solver._opening = Opening(lift, share)
+    for step in solver:
+        now = step.index
+    assert lifted == [0, 1, 2, 12]
+    both = {"relu2_2", "relu2_2<"}
+    assert encoded == [both] * 4 + [{"relu2_2"}] * 9 + [both] + [{"relu2_2"}] * 6
 
 
 def test_the_paper_preset_is_the_algorithm_of_2016(net: Network, cat: torch.Tensor) -> None:

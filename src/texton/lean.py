@@ -11,110 +11,127 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LARGE = 1 << 24  # elements: below it, what is saved is not worth the time of a call
-
-
-class LeanConv2d(nn.Conv2d):
-    """A convolution that keeps nothing: its gradient asks for its input's shape only."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not _is_worth_it(input) or self.padding_mode != "zeros" or isinstance(self.padding, str):
-            return super().forward(input)
-        code: Tensor = _Convolution.apply(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
-        return code
+from texton.convolution import (
+    LARGE,
+    LeanConv2d,
+    format_of,
+    is_rectified,
+    kept_of,
+    like_before,
+    mark_rectified,
+    rectified_slope,
+)
 
 
 class LeanReLU(nn.ReLU):
-    """A rectifier that keeps a byte of every element."""
+    """A rectifier that keeps a byte of every element of a large code."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not _is_worth_it(input):
+        if is_rectified(input):
+            return input
+        if input.numel() < LARGE or not _has_slope(input):
             return super().forward(input)
         code: Tensor = _MaskedReLU.apply(input)
         return code
+
+
+class LeanSequential(nn.Sequential):
+    """A chain in which a convolution rectifies by itself, where nobody looks in between."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        parts = list(self)
+        for part, then in zip(parts, [*parts[1:], None], strict=True):
+            code = None
+            if isinstance(part, LeanConv2d) and isinstance(then, LeanReLU):
+                code = None if then._forward_pre_hooks else part.rectified(input)
+            if code is not None:
+                mark_rectified(code)  # for the rectifier, which is next
+                input = code
+            else:
+                input = part(input)
+        return input
 
 
 class LeanAvgPool2d(nn.AvgPool2d):
     """Average pooling that keeps nothing: its gradient asks for its input's shape only."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not _is_worth_it(input):
+        if not _has_slope(input):
             return super().forward(input)
         pooled: Tensor = _AveragePool.apply(input, self)
         return pooled
+
+    def slope(self, outer: Tensor, inner: Tensor) -> Tensor:
+        """The gradient to the input, from that to the output; of ``inner`` the shape is read."""
+        down, across = _pair(self.kernel_size)
+        if not self._tiles(inner):
+            rest = self.ceil_mode, self.count_include_pad, self.divisor_override
+            kernel = (down, across), _pair(self.stride), _pair(self.padding)
+            slope: Tensor = torch.ops.aten.avg_pool2d_backward(outer, inner, *kernel, *rest)
+            return slope
+        share = (outer / (down * across)).permute(0, 2, 3, 1)
+        count, rows, columns, channels = share.shape
+        whole = inner.permute(0, 2, 3, 1).view(count, rows, down, columns, across, channels)
+        whole.copy_(share[:, :, None, :, None].expand_as(whole))
+        return inner
+
+    def _tiles(self, x: Tensor) -> bool:
+        """Whether every value of its input is in exactly one average, and lies with its like."""
+        kernel = _pair(self.kernel_size)
+        return (
+            x.ndim == 4
+            and _pair(self.stride) == kernel
+            and _pair(self.padding) == (0, 0)
+            and self.divisor_override is None
+            and not any(side % step for side, step in zip(x.shape[2:], kernel, strict=True))
+            and x.is_contiguous(memory_format=torch.channels_last)
+        )
 
 
 _LEAN: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv2d: LeanConv2d,
     nn.ReLU: LeanReLU,
     nn.AvgPool2d: LeanAvgPool2d,
+    nn.Sequential: LeanSequential,
 }
 USUAL = {lean: usual for usual, lean in _LEAN.items()}  # what a lean kind stands for
 
 
 def make_lean(module: nn.Module) -> None:
-    """Change the kinds that have a lean form, in place; subclasses of them stay as they are."""
+    """Change the kinds that have a lean form, in place; subclasses of them stay as they are.
+
+    Their weights may not change any more.
+    """
     for part in module.modules():
         part.__class__ = _LEAN.get(type(part), type(part))
 
 
-def _is_worth_it(x: Tensor) -> bool:
-    return x.numel() >= LARGE and x.requires_grad and torch.is_grad_enabled()
+def _has_slope(x: Tensor) -> bool:
+    return x.requires_grad and torch.is_grad_enabled()
 
 
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
-        ctx.weight, ctx.how, ctx.shape, ctx.format = weight, how, x.shape, _format(x)
-        return torch.conv2d(x, weight, bias, *how)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        stride, padding, dilation, groups = ctx.how
-        slope, _, _ = torch.ops.aten.convolution_backward(
-            slopes[0], _shape_of(ctx, slopes[0]), ctx.weight, None, stride, padding, dilation,
-            False, (0, 0), groups, (True, False, False),
-        )  # fmt: skip
-        return slope, *(None,) * 6
+def _pair(sides: int | tuple[int, int]) -> tuple[int, int]:
+    return (sides[0], sides[-1]) if isinstance(sides, (tuple, list)) else (sides, sides)
 
 
 class _MaskedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         code = torch.relu(x)
-        ctx.save_for_backward(code <= 0)
+        ctx.save_for_backward(kept_of(code))
         return code
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> Tensor:
-        (silent,) = ctx.saved_tensors
-        return slopes[0].masked_fill(silent, 0)
+        return rectified_slope(slopes[0], *ctx.saved_tensors)
 
 
 class _AveragePool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, part: nn.AvgPool2d) -> Tensor:
-        ctx.part, ctx.shape, ctx.format = part, x.shape, _format(x)
+    def forward(ctx: Any, x: Tensor, part: LeanAvgPool2d) -> Tensor:
+        ctx.part, ctx.shape, ctx.format = part, x.shape, format_of(x)
         return nn.AvgPool2d.forward(part, x)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        part = ctx.part
-        kernel = part.kernel_size, part.stride, part.padding
-        rest = part.ceil_mode, part.count_include_pad, part.divisor_override
-        pairs = [list(side) if isinstance(side, tuple) else [side] for side in kernel]
-        like = _shape_of(ctx, slopes[0])
-        slope: Tensor = torch.ops.aten.avg_pool2d_backward(slopes[0], like, *pairs, *rest)
-        return slope, None
-
-
-def _format(x: Tensor) -> torch.memory_format:
-    last = x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
-
-
-def _shape_of(ctx: Any, slope: Tensor) -> Tensor:
-    """A tensor that only its shape and format are read of: memory never touched is never used."""
-    return torch.empty(ctx.shape, dtype=slope.dtype, device=slope.device, memory_format=ctx.format)
+        return ctx.part.slope(slopes[0], like_before(ctx, slopes[0])), None

@@ -12,8 +12,8 @@ from torch import Tensor
 from texton.allocator import settle_allocator
 from texton.canvas import Canvas
 from texton.device import Compute
-from texton.network import Network
-from texton.objective import Codes, Objective
+from texton.network import Encoder, Network
+from texton.objective import Codes, Objective, variation_slope
 from texton.presets import SolverSettings
 from texton.rules import RULES
 
@@ -53,8 +53,9 @@ class Solver:
     Args:
         generators: one per image, for restarts and jitter.
         opening: for objectives whose gradient vanishes on a silent image.
-        prior: weighs ``settings.tv`` at first and fades away with the learning rate: it clears
-            what the objective is blind to, and costs the objective nothing in the end.
+        smooth: with total variation, which weighs ``settings.tv`` at first and fades away with
+            the learning rate: it clears what the objective is blind to, and costs the objective
+            nothing in the end. For canvases whose values are pixels.
     """
 
     def __init__(
@@ -66,12 +67,12 @@ class Solver:
         compute: Compute,
         generators: Sequence[torch.Generator],
         opening: Opening | None = None,
-        prior: Objective | None = None,
+        smooth: bool = False,
     ) -> None:
         self.network, self.objective, self.canvas = network, objective, canvas
         self.settings, self.compute, self._generators = settings, compute, generators
         self._opening = opening if settings.opening else None
-        self._prior = prior if settings.tv else None
+        self._smooths = smooth and settings.tv > 0
         count = len(generators)
         opening_steps = min(settings.opening, settings.steps // 3) if self._opening else 0
         self.starts = [1] * count
@@ -83,25 +84,26 @@ class Solver:
         self._rule = RULES[settings.rule](network, objective, canvas, settings)
         self._alive = canvas.values.detach().clone() if self._opening else None
         self._was_alive = [False] * count
+        self._least_share = 1.0
         settle_allocator(canvas().shape[2] * canvas().shape[3])
 
     def __iter__(self) -> Iterator[Step]:
-        layers = list(self.objective.layers)
-        if self._opening is not None:
-            layers += [name for name in self._opening.objective.layers if name not in layers]
-        encode = self.network.encoder(layers, self.compute)
+        encode = self.network.encoder(self.objective.layers, self.compute)
+        encode_all = self._encoder_of_all()
         for index in range(self.settings.steps):
             image = self._shifted(self.canvas(), index)
-            codes = encode(image)
+            codes = (encode_all if self._may_lift(index) else encode)(image)
             errors = self.objective(codes, image)
-            loss = self._with_opening(errors, codes, image, index)
-            rates = [self._rate(b, index) for b in range(len(self.starts))]
-            if self._prior is not None:
-                fading = torch.tensor(rates, device=errors.device) * self.settings.tv
-                loss = loss + fading * self._prior(codes, image)
+            loss = self._with_opening(errors, codes, image, index, encode_all)
             (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
             del codes, loss
-            still = self._rule.move(gradient.contiguous(), rates)  # as the canvas lies
+            gradient = gradient.contiguous()  # as the canvas lies
+            rates = [self._rate(b, index) for b in range(len(self.starts))]
+            if self._smooths:
+                fading = torch.tensor(rates, device=gradient.device) * self.settings.tv
+                slope = variation_slope(self.canvas.values.detach())
+                gradient.addcmul_(slope, fading.reshape(-1, 1, 1, 1))
+            still = self._rule.move(gradient, rates)
             self.canvas.bound()
             self.trace.append(errors.detach())
             self._note_ends(index, still)
@@ -117,13 +119,27 @@ class Solver:
             self.canvas.values[b] = self._alive[b]
         return True
 
-    def _with_opening(self, errors: Tensor, codes: Codes, image: Tensor, index: int) -> Tensor:
+    def _encoder_of_all(self) -> Encoder:
+        """Gives what the opening reads as well: a rectifier's input, then, is a code of its own."""
+        layers = [
+            *self.objective.layers,
+            *(self._opening.objective.layers if self._opening else ()),
+        ]
+        return self.network.encoder(list(dict.fromkeys(layers)), self.compute)
+
+    def _may_lift(self, index: int) -> bool:
+        return any(index <= until for until in self._opens_until) or self._least_share < 2 * FLOOR
+
+    def _with_opening(
+        self, errors: Tensor, codes: Codes, image: Tensor, index: int, encode_all: Encoder
+    ) -> Tensor:
         if self._opening is None:
             return errors
         with torch.no_grad():
             share = self._opening.share(codes)
             shares = share.tolist()
-            self._remember(shares)
+            self._remember(shares, index)
+        self._least_share = min(shares)
         for b, until in enumerate(self._opens_until):
             if index == until and index:
                 self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude
@@ -132,6 +148,8 @@ class Solver:
         opens = [index < until for until in self._opens_until]
         if not any(opens) and min(shares) >= FLOOR:
             return errors
+        if any(name not in codes for name in self._opening.objective.layers):
+            codes = encode_all(image)
         lift = self._opening.objective(codes, image)
         if all(opens):
             return lift
@@ -139,11 +157,13 @@ class Solver:
         silence = (1 - share / FLOOR).clamp(0, 1)
         return torch.where(opening, lift, errors + silence * lift)
 
-    def _remember(self, shares: list[float]) -> None:
+    def _remember(self, shares: list[float], index: int) -> None:
+        """Keep images whose filters are alive: now and then, and in every step of a weak one."""
         assert self._alive is not None
         with torch.no_grad():
             for b, share in enumerate(shares):
-                if share >= 0.6 * FLOOR:
+                due = not self._was_alive[b] or share < 10 * FLOOR or index % _WINDOW == 0
+                if share >= 0.6 * FLOOR and due:
                     self._was_alive[b] = True
                     self._alive[b] = self.canvas.values[b]
 

@@ -100,7 +100,12 @@ def collect(
         if len(found) == len({item.key for item in wanted}):
             raise _Reached
 
-    def before(name: str) -> Callable[..., None]:
+    entered = {item.module for item in wanted if item.of_input}
+
+    def before(name: str) -> Callable[..., None] | None:
+        if name not in entered:  # a hook there would keep its convolution from rectifying
+            return None
+
         def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
             calls[name] += 1
             for item in wanted:
@@ -111,6 +116,7 @@ def collect(
 
     def after(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            calls[name] += name not in entered
             for item in wanted:
                 if not item.of_input and item.module == name and item.call == calls[name]:
                     take(item, output)
@@ -154,14 +160,15 @@ def observe(
 def _hooked(
     module: nn.Module,
     names: set[str],
-    before: Callable[[str], Callable[..., None]],
+    before: Callable[[str], Callable[..., None] | None],
     after: Callable[[str], Callable[..., None]],
 ) -> Iterator[None]:
     handles = []
     try:
         for name in names:
             part = module.get_submodule(name)
-            handles.append(part.register_forward_pre_hook(before(name)))
+            if (entering := before(name)) is not None:
+                handles.append(part.register_forward_pre_hook(entering))
             handles.append(part.register_forward_hook(after(name)))
         yield
     finally:

@@ -26,7 +26,7 @@ from texton.methods.setup import (
     run,
 )
 from texton.network import Network
-from texton.objective import Activation, FeatureMapMatch, TotalVariation
+from texton.objective import Activation, FeatureMapMatch
 from texton.presets import SolverSettings, solver_settings
 from texton.result import DEAD_SHARE, Result
 from texton.solver import MAX_STARTS, Opening, Solver
@@ -141,7 +141,7 @@ class FilterInversion:
             self._compute,
             generators,
             Opening(lift, objective.achieved),
-            TotalVariation(),
+            smooth=True,
         )
 
     def solve(

@@ -1,0 +1,242 @@
+"""Convolutions of a frozen network: only the image has a gradient, and the weights never change.
+
+That allows what torch's own cannot do: a gradient that keeps nothing, weights laid out once for
+the CPU library instead of in every call, the rectifier that follows in the same pass, and a quick
+way to the gradient of an image of few channels.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LARGE = 1 << 25  # elements of a code: above it, nothing is kept that can be made anew
+_STRIP = 1 << 20  # elements that stay in a core's cache
+_VECTOR = 16  # floats that a CPU's vector holds, of which an image's channels fill three
+
+
+class LeanConv2d(nn.Conv2d):
+    """A convolution with frozen weights, by the quickest way for what enters it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self._is_padded_with_zeros():
+            return super().forward(input)
+        has_slope = torch.is_grad_enabled() and input.requires_grad
+        if self._packs(input) or (has_slope and (self._paints(input) or input.numel() >= LARGE)):
+            return self._run(input, rectifies=False)
+        return super().forward(input)
+
+    def rectified(self, input: Tensor) -> Tensor | None:
+        """The code of the rectifier that follows, where the library gives it in one pass."""
+        if self._forward_hooks or self._forward_pre_hooks or not self._is_padded_with_zeros():
+            return None
+        return self._run(input, rectifies=True) if self._suits_library(input) else None
+
+    def _run(self, x: Tensor, rectifies: bool) -> Tensor:
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return self.product(x, rectifies)
+        code: Tensor = _Convolution.apply(x, self, rectifies)
+        return code
+
+    def product(self, x: Tensor, rectifies: bool) -> Tensor:
+        """The convolution itself."""
+        how = (self._pads, self.stride, self.dilation, self.groups)
+        if self._packs(x):
+            packed = self._packed("there", self.weight, how, x)
+            return _library_convolution(x, packed, self.bias, how, rectifies)
+        if rectifies:
+            return _library_convolution(x, self.weight, self.bias, how, True)
+        return F.conv2d(x, self.weight, self.bias, how[1], how[0], *how[2:])
+
+    def slope(self, outer: Tensor, inner: Tensor) -> Tensor:
+        """The gradient to the input, from that to the output; of ``inner`` the shape is read."""
+        if self._paints(inner):
+            return self._painted(outer, inner)
+        if self._packs(inner) and self._mirrors():
+            reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            padding = tuple(r - p for r, p in zip(reach, self._pads, strict=True))
+            how = (padding, self.stride, self.dilation, 1)
+            packed = self._packed("back", self._mirrored, how, outer)
+            return _library_convolution(outer, packed, None, how, False)
+        slope: Tensor = torch.ops.aten.convolution_backward(
+            outer, inner, self.weight, None, self.stride, self._pads, self.dilation,
+            False, (0, 0), self.groups, (True, False, False),
+        )[0]  # fmt: skip
+        return slope
+
+    def _is_padded_with_zeros(self) -> bool:
+        return self.padding_mode == "zeros" and not isinstance(self.padding, str)
+
+    @property
+    def _pads(self) -> tuple[int, ...]:
+        assert not isinstance(self.padding, str)
+        return self.padding
+
+    def _packs(self, x: Tensor) -> bool:
+        """Whether laying out the weights takes a share of the call: where they outweigh the code.
+
+        torch does it in every call.
+        """
+        return self.weight.numel() * len(x) >= x.numel() and self._suits_library(x)
+
+    def _suits_library(self, x: Tensor) -> bool:
+        return (
+            x.ndim == 4
+            and x.device.type == "cpu"
+            and x.dtype == self.weight.dtype
+            and x.is_contiguous(memory_format=torch.channels_last)
+            and _has_library(x.dtype)
+        )
+
+    def _packed(self, way: str, weight: Tensor, how: tuple[Any, ...], x: Tensor) -> Tensor:
+        """The weights laid out for codes of this shape: those of the last shape are kept."""
+        kept: dict[str, tuple[torch.Size, Tensor]] = self.__dict__.setdefault("_layouts", {})
+        if way not in kept or kept[way][0] != x.shape:
+            kept[way] = x.shape, _pack(weight.detach(), *how, list(x.shape))
+        return kept[way][1]
+
+    def _mirrors(self) -> bool:
+        """Whether its gradient is a convolution of its own kind: with the weights mirrored."""
+        reach = zip(self.dilation, self.kernel_size, self._pads, strict=True)
+        fits = all(d * (k - 1) >= p for d, k, p in reach)
+        return fits and self.groups == 1 and set(self.stride) == {1}
+
+    @functools.cached_property
+    def _mirrored(self) -> Tensor:
+        mirrored = self.weight.detach().flip(2, 3).transpose(0, 1)
+        return mirrored.contiguous(memory_format=torch.channels_last)
+
+    def _paints(self, x: Tensor) -> bool:
+        """Whether four pixels of its input fit into a vector, of which one fills a fraction."""
+        return (
+            4 * self.in_channels <= _VECTOR < self.out_channels
+            and x.ndim == 4
+            and x.device.type == "cpu"
+            and min(self.kernel_size) > 1
+            and set(self.dilation) == {1}
+            and self._mirrors()
+        )
+
+    def _painted(self, outer: Tensor, inner: Tensor) -> Tensor:
+        """The slope in blocks of 2×2 pixels: a convolution of stride 2 that gives all four.
+
+        Half the time of one that gives pixel after pixel.
+        """
+        height, width = inner.shape[2:]
+        odd = height % 2, width % 2  # then a pixel more is made at the front, and cut
+        starts = zip(self.kernel_size, self._pads, odd, strict=True)
+        padding = [k - 1 - p + o for k, p, o in starts]
+        blocks = F.conv2d(outer, self._blocks, None, 2, padding)
+        count, rows, columns = len(blocks), *blocks.shape[2:]
+        pixels = blocks.view(count, self.in_channels, 2, 2, rows, columns)
+        slope = pixels.permute(0, 1, 4, 2, 5, 3).reshape(count, -1, 2 * rows, 2 * columns)
+        return slope[:, :, odd[0] :, odd[1] :]
+
+    @functools.cached_property
+    def _blocks(self) -> Tensor:
+        """(C · 2 · 2, O, k + 1, k + 1): the mirrored weights, moved to each of the four pixels."""
+        height, width = self.kernel_size
+        shape = self.in_channels, 2, 2, self.out_channels, height + 1, width + 1
+        blocks = self.weight.new_zeros(shape)
+        for y in range(2):
+            for x in range(2):
+                blocks[:, y, x, :, y : y + height, x : x + width] = self._mirrored
+        return blocks.flatten(0, 2).contiguous(memory_format=torch.channels_last)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, part: LeanConv2d, rectifies: bool) -> Tensor:
+        ctx.part, ctx.shape, ctx.format = part, x.shape, format_of(x)
+        code = part.product(x, rectifies)
+        ctx.save_for_backward(*([kept_of(code)] if rectifies else []))
+        return code
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        outer = slopes[0].contiguous(memory_format=ctx.format)
+        if ctx.saved_tensors and not is_rectified(slopes[0]):
+            outer = rectified_slope(outer, ctx.saved_tensors[0])
+        return ctx.part.slope(outer, like_before(ctx, outer)), None, None
+
+
+def mark_rectified(x: Tensor) -> None:
+    """Say that a code, or the slope to one, is zero where a rectifier would make it so."""
+    if not x.is_inference():
+        x.rectified_at = x._version  # type: ignore[attr-defined]
+
+
+def is_rectified(x: Tensor) -> bool:
+    """Whether it was marked, and has not been written to since."""
+    return hasattr(x, "rectified_at") and bool(x.rectified_at == x._version)
+
+
+def kept_of(code: Tensor) -> Tensor:
+    """What a rectifier's gradient takes of its code: of a large one, a byte an element."""
+    return code.bool() if code.numel() >= LARGE else code
+
+
+def rectified_slope(slope: Tensor, kept: Tensor) -> Tensor:
+    """The gradient to what a rectifier reads, from that to its code."""
+    if kept.dtype != torch.bool:
+        whole: Tensor = torch.ops.aten.threshold_backward(slope, kept, 0)
+        return whole
+    ones = kept.view(torch.int8)  # turned into numbers seven times as fast as from bool
+    masked = torch.empty_like(slope)
+    rows = max(1, _STRIP * slope.shape[-2] // slope.numel())
+    for top in range(0, slope.shape[-2], rows):
+        count = min(rows, slope.shape[-2] - top)
+        factor = ones.narrow(-2, top, count).to(slope.dtype)
+        torch.mul(slope.narrow(-2, top, count), factor, out=masked.narrow(-2, top, count))
+    return masked
+
+
+def format_of(x: Tensor) -> torch.memory_format:
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def like_before(ctx: Any, slope: Tensor) -> Tensor:
+    """A tensor that only its shape and format are read of: memory never touched is never used."""
+    return torch.empty(ctx.shape, dtype=slope.dtype, device=slope.device, memory_format=ctx.format)
+
+
+# What torch.compile calls for frozen weights. It has no public name: where it is missing, or has
+# come to take other arguments, torch's own convolution does.
+
+
+def _pack(weight: Tensor, *how: Any) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, *how)
+    return packed
+
+
+def _library_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, how: tuple[Any, ...], rectifies: bool
+) -> Tensor:
+    then = "relu" if rectifies else "none"
+    code: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *how, then, [], "")
+    return code
+
+
+@functools.cache
+def _has_library(dtype: torch.dtype) -> bool:
+    here: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not here or dtype not in (torch.float32, torch.bfloat16):
+        return False
+    x = torch.linspace(-1, 1, 8 * 16).reshape(1, 8, 4, 4).to(dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    weight = torch.linspace(-1, 1, 8 * 8 * 9).reshape(8, 8, 3, 3).to(dtype)
+    how = (1, 1), (1, 1), (1, 1), 1
+    try:
+        with torch.no_grad():
+            packed = _pack(weight, *how, list(x.shape))
+            codes = [_library_convolution(x, w, None, how, True) for w in (packed, weight)]
+            wanted = F.conv2d(x, weight, None, 1, 1).relu()
+    except (RuntimeError, AttributeError, TypeError, NotImplementedError):
+        return False
+    close = [torch.allclose(code.float(), wanted.float(), rtol=0.02, atol=0.1) for code in codes]
+    return all(close)

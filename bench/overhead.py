@@ -4,9 +4,10 @@
 
 *Bare* is the truncated network of torch's own modules at the solver's dtype and memory format,
 forward and backward to the image, nothing else: on the pixels that the step solves, and on the
-picture's own, without the bleed around it (up to 8.5 % of the area). The *Lucent kind* is what such tools do by default: the whole network in
-float32, a hook on every module, gradients for the weights as well as the image; it has a process
-of its own, as texton settles the allocator of the process it runs in.
+picture's own, without the bleed around it (up to 8.5 % of the area). The *Lucent kind* is what such
+tools do by default: the whole network in float32, a hook on every module, gradients for the weights
+as well as the image; it has a process of its own, as texton settles the allocator of the process it
+runs in.
 """
 
 from __future__ import annotations

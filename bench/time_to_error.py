@@ -62,11 +62,11 @@ def solve(
         if step is None:
             break
         if goal is not None:
-            error, _ = inversion.measure(as_saved(canvas.images()), [channel])
-            if error[0] <= goal:
+            found = inversion.measure(as_saved(canvas.images()), [channel])
+            if found.errors[0] <= goal:
                 reached = spent
-    (error,), (achieved,) = inversion.measure(as_saved(canvas.images()), [channel])
-    return Run(reached if goal is not None else spent, error, achieved)
+    found = inversion.measure(as_saved(canvas.images()), [channel])
+    return Run(reached if goal is not None else spent, found.errors[0], found.achieved[0])
 
 
 def main() -> None:
@@ -93,6 +93,8 @@ def main() -> None:
                 dead["2016"] += not alive
                 dead["plain Adam"] += adam.achieved < DEAD_SHARE
                 dead["texton"] += new.achieved < DEAD_SHARE
+                took = [run.seconds or float("inf") for run in (old, new, adam)]
+                print(name, layer, channel, *(f"{t:.2f}" for t in took), flush=True)
                 if alive and old.seconds:
                     missed += new.seconds is None
                     gains.append(old.seconds / new.seconds if new.seconds else 0.0)

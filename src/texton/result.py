@@ -31,6 +31,7 @@ class Result:
         steps: evaluations of the network; ``starts`` how many beginnings they hold.
         seconds: spent solving.
         trace: the error before every step, as the solver saw it (its dtype, unrounded image).
+        leakage: of one filter: the share of the picture's energy in other filters of the layer.
         settings: everything needed to make the picture again; saved inside the PNG.
     """
 
@@ -45,6 +46,7 @@ class Result:
     seconds: float
     trace: tuple[float, ...]
     settings: dict[str, Any] = field(default_factory=dict)
+    leakage: float | None = None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture as PNG with its settings inside, atomically; see `write_image`."""
@@ -57,6 +59,7 @@ class Result:
             "channel": self.channel,
             "error": self.error,
             "achieved": self.achieved,
+            "leakage": self.leakage,
             "steps": self.steps,
             "starts": self.starts,
             "seconds": self.seconds,

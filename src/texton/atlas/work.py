@@ -86,17 +86,11 @@ class UnitWork:
                 if results is None:
                     results = self._results(units[position:], network)
                 result = next(results)
-                kept = self._shares(result.image[None], network, unit.layer)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this unit's alone
                 results = None
                 yield self.give_up(unit, one_line(error), time.perf_counter() - started)
                 continue
-            share = float(kept[unit.channel])
-            figures = {
-                "energy_share": float(shares[unit.channel]),
-                "leakage": 1 - share if float(kept.sum()) else 0.0,
-            }
-            self._write(unit, result, figures)
+            self._write(unit, result, {"energy_share": float(shares[unit.channel])})
             seconds = time.perf_counter() - started
             yield Made(unit, result.status, seconds, result.error)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from texton.canvas import Bleed
-from texton.codes import check_channel, total_map
+from texton.codes import check_channel, energy_shares, total_map
 from texton.device import Compute, halved, is_out_of_memory
 from texton.images import content_hash
 from texton.methods.seeds import generator_for
@@ -101,6 +101,14 @@ def iter_filters(
             yield replace(result, settings=recorded)
 
 
+class Measured(NamedTuple):
+    """Of every image of a batch: its `Result`'s error, achieved and leakage."""
+
+    errors: list[float]
+    achieved: list[float]
+    leakage: list[float]
+
+
 class FilterInversion:
     """What the filters of one layer share: the photograph's maps, added up once."""
 
@@ -186,18 +194,19 @@ class FilterInversion:
         run(solver, on_step)
         seconds = (time.perf_counter() - started) / len(channels)
         solved = finished(canvas.images(), settings)
-        errors, achieved = self.measure(solved, channels)
+        found = self.measure(solved, channels)
         if settings.opening:
-            fallen = [b for b, share in enumerate(achieved) if share < DEAD_SHARE]
+            fallen = [b for b, share in enumerate(found.achieved) if share < DEAD_SHARE]
             if any([solver.revive(b) for b in fallen]):  # noqa: C419 - every one of them
                 solved = finished(canvas.images(), settings)
-                errors, achieved = self.measure(solved, channels)
+                found = self.measure(solved, channels)
         for b, channel in enumerate(channels):
             yield Result(
                 image=solved[b].cpu(),
-                error=errors[b],
-                achieved=achieved[b],
-                status="dead" if achieved[b] < DEAD_SHARE else "ok",
+                error=found.errors[b],
+                achieved=found.achieved[b],
+                leakage=found.leakage[b],
+                status="dead" if found.achieved[b] < DEAD_SHARE else "ok",
                 layer=layer,
                 channel=channel,
                 steps=solver.steps[b],
@@ -206,17 +215,19 @@ class FilterInversion:
                 trace=tuple(float(step[b]) for step in solver.trace[: solver.steps[b]]),
             )
 
-    def measure(self, solved: Tensor, channels: list[int]) -> tuple[list[float], list[float]]:
-        """Error and achieved share of every image as it is saved, in float32."""
-        errors, shares = [], []
+    def measure(self, solved: Tensor, channels: list[int]) -> Measured:
+        """Every image as it is saved, in float32."""
+        found = Measured([], [], [])
         for b, channel in enumerate(channels):
             image = solved[b : b + 1]
             exact = FeatureMapMatch(self._layer, [channel], self._total)
             with torch.no_grad():
                 codes = self._network.encode(image, self._layer, self._compute.exact())
-                errors.append(float(exact(codes, image)[0]))
-                shares.append(float(exact.achieved(codes)[0]))
-        return errors, shares
+                shares = energy_shares(codes[self._layer])[0]
+                found.errors.append(float(exact(codes, image)[0]))
+                found.achieved.append(float(exact.achieved(codes)[0]))
+                found.leakage.append(float(1 - shares[channel]) if bool(shares.any()) else 0.0)
+        return found
 
 
 def _bleed(image: Tensor, stride: int, settings: SolverSettings) -> Bleed:

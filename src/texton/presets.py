@@ -45,7 +45,7 @@ class SolverSettings:
 
 
 PRESETS = {
-    "fast": SolverSettings(steps=30, learning_rate=0.16),
+    "fast": SolverSettings(steps=30, learning_rate=0.16, final_rate=0.2, betas=(0.5, 0.8)),
     "normal": SolverSettings(),
     "fine": SolverSettings(steps=160, final_rate=0.05),
     "paper": SolverSettings(steps=1000, rule="sgd2016", learning_rate=0.1, opening=0, tv=0.0),

@@ -1,11 +1,11 @@
 """All filters of a network: how long at 96² pixels, and how good a whole deep layer is.
 
-    python bench/every_filter.py [--size 96] [--sample 8] [--layer relu5_2] [--filters 512]
+    python bench/every_filter.py [--size 96] [--layer relu5_2] [--filters 512] [--every 4]
 
 Both are atlases, built by the command line as a user builds one (`fast`, one worker a core). The
 rate of a layer is that of a few of its filters, spread over it; the deep layer is built whole and
-its errors are held against those of 100 steps of plain Adam (lr 0.045, betas .9, .999, clamped,
-no opening) in the same number format. Every eighth of its filters is made with `normal` as well.
+every fourth of its filters (`--every`) is made with `normal` as well, and by 100 plain Adam steps
+(lr 0.045, betas .9, .999, clamped, no opening) in the same number format.
 """
 
 from __future__ import annotations
@@ -62,20 +62,21 @@ def rates(folder: Path, photo: Path, size: int, sample: int, cores: int) -> str:
     return report.table(head, rows)
 
 
-def deep_layer(folder: Path, photo: Path, size: int, layer: str, filters: int, cores: int) -> str:
+def deep_layer(folder: Path, photo: Path, cores: int, asked: argparse.Namespace) -> str:
+    size, layer, filters = asked.size, asked.layer, asked.filters
     started = time.perf_counter()
     records = build(photo, folder / "deep", size, layer, f"0-{filters - 1}")
     minutes = (time.perf_counter() - started) / 60
-    eighth = ",".join(map(str, range(0, filters, 8)))
-    longer = build(photo, folder / "normal", size, layer, eighth, "normal")
+    compared = range(0, filters, asked.every)
+    longer = build(photo, folder / "normal", size, layer, ",".join(map(str, compared)), "normal")
     net, image = load_network("vgg19"), texton.read_image(photo)
     ours = {record["channel"]: record for record in records}
     normal = {record["channel"]: record for record in longer}
     plain, started = {}, time.perf_counter()
-    for channel in sorted(ours):
+    for channel in compared:
         plain[channel] = solve(net, image, layer, channel, replace(PLAIN, steps=100), None, False)
-        if channel % 64 == 63:
-            print(f"plain Adam: {channel + 1} of {filters}", flush=True)
+        if channel % 64 == 0:
+            print(f"plain Adam: {channel} of {filters}", flush=True)
     plain_minutes = (time.perf_counter() - started) / 60
     alive = {c for c, run in plain.items() if run.achieved >= DEAD_SHARE}
     plain_dead = len(plain) - len(alive)
@@ -87,14 +88,15 @@ def deep_layer(folder: Path, photo: Path, size: int, layer: str, filters: int, c
         no_worse = sum(made[c]["error"] <= plain[c].error for c in both)
         dead = sum(record["status"] == "dead" for record in made.values())
         steps = statistics.mean(record["steps"] for record in made.values())
+        whole = report.quartiles([r["error"] for r in made.values() if r["status"] == "ok"])
         rows.append(
-            (name, len(made), f"{steps:.0f}", report.spread(mine, 3), report.spread(theirs, 3),
-             f"{no_worse} of {len(both)}", dead)
+            (name, len(made), f"{steps:.0f}", report.spread(whole, 3), dead,
+             report.spread(mine, 3), report.spread(theirs, 3), f"{no_worse} of {len(both)}")
         )  # fmt: skip
-    head = ("preset", "filters", "steps", "error: median (quartiles)", "100 plain Adam steps, same "
-            "filters", "no worse than plain Adam", "dead")  # fmt: skip
-    text = f"{layer}, {size}² pixels; errors over the filters alive in both. Plain Adam leaves "
-    text += f"{plain_dead} of {len(plain)} dead. `fast`: {minutes:.1f} minutes by {cores} workers, "
+    head = ("preset", "filters", "steps", "error: median (quartiles)", "dead", "of those compared",
+            "100 plain Adam steps", "no worse than it")  # fmt: skip
+    text = f"{layer}, {size}² pixels; {len(plain)} filters compared, those alive in both. Plain "
+    text += f"Adam leaves {plain_dead} dead. `fast`: {minutes:.1f} minutes by {cores} workers, "
     text += f"their start included; plain Adam: {plain_minutes:.1f} by one process with "
     text += f"{torch.get_num_threads()} threads.\n\n"
     return text + report.table(head, rows)
@@ -106,6 +108,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=8)
     parser.add_argument("--layer", default="relu5_2")
     parser.add_argument("--filters", type=int, default=512)
+    parser.add_argument("--every", type=int, default=4)
     asked = parser.parse_args()
     cores = torch.get_num_threads()
     folder = Path(tempfile.mkdtemp(prefix="texton-bench-"))
@@ -115,7 +118,7 @@ def main() -> None:
         text = f"{asked.size}² pixels of chelsea, `fast`, {cores} workers on {cores} cores.\n\n"
         text += rates(folder, photo, asked.size, asked.sample, cores)
         report.publish("every-filter", text)
-        deep = deep_layer(folder, photo, asked.size, asked.layer, asked.filters, cores)
+        deep = deep_layer(folder, photo, cores, asked)
         report.publish("deep-layer", deep)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

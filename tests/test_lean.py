@@ -33,7 +33,7 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "heavy": lambda: nn.Sequential(
         nn.Conv2d(3, 256, 3, stride=3), nn.ReLU(), nn.Conv2d(256, 64, 3, padding=1), nn.ReLU(),
         nn.AvgPool2d((1, 2)), nn.Conv2d(64, 256, 1), nn.Conv2d(256, 64, 3, 2, 1, groups=2),
-        nn.ReLU(),
+        nn.ReLU(), nn.Sequential(),
     ),
 }  # fmt: skip
 

@@ -46,7 +46,7 @@ class LeanConv2d(nn.Conv2d):
         """The convolution itself."""
         how = (self._pads, self.stride, self.dilation, self.groups)
         if self._packs(x):
-            packed = self._packed("there", self.weight, how, x)
+            packed = self._packed("there", how, x)
             return _library_convolution(x, packed, self.bias, how, rectifies)
         if rectifies:
             return _library_convolution(x, self.weight, self.bias, how, True)
@@ -60,7 +60,7 @@ class LeanConv2d(nn.Conv2d):
             reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
             padding = tuple(r - p for r, p in zip(reach, self._pads, strict=True))
             how = (padding, self.stride, self.dilation, 1)
-            packed = self._packed("back", self._mirrored, how, outer)
+            packed = self._packed("back", how, outer)
             return _library_convolution(outer, packed, None, how, False)
         slope: Tensor = torch.ops.aten.convolution_backward(
             outer, inner, self.weight, None, self.stride, self._pads, self.dilation,
@@ -92,12 +92,14 @@ class LeanConv2d(nn.Conv2d):
             and _has_library(x.dtype)
         )
 
-    def _packed(self, way: str, weight: Tensor, how: tuple[Any, ...], x: Tensor) -> Tensor:
+    def _packed(self, way: str, how: tuple[Any, ...], x: Tensor) -> Tensor:
         """The weights laid out for codes of this shape: those of the last shape are kept."""
         kept: dict[str, tuple[torch.Size, Tensor]] = self.__dict__.setdefault("_layouts", {})
-        if way not in kept or kept[way][0] != x.shape:
-            kept[way] = x.shape, _pack(weight.detach(), *how, list(x.shape))
-        return kept[way][1]
+        shape, packed = kept.get(way, (None, self.weight))
+        if shape != x.shape:
+            packed = _pack(self._mirrored() if way == "back" else self.weight, *how, list(x.shape))
+            kept[way] = x.shape, packed
+        return packed
 
     def _mirrors(self) -> bool:
         """Whether its gradient is a convolution of its own kind: with the weights mirrored."""
@@ -105,7 +107,6 @@ class LeanConv2d(nn.Conv2d):
         fits = all(d * (k - 1) >= p for d, k, p in reach)
         return fits and self.groups == 1 and set(self.stride) == {1}
 
-    @functools.cached_property
     def _mirrored(self) -> Tensor:
         mirrored = self.weight.detach().flip(2, 3).transpose(0, 1)
         return mirrored.contiguous(memory_format=torch.channels_last)
@@ -144,7 +145,7 @@ class LeanConv2d(nn.Conv2d):
         blocks = self.weight.new_zeros(shape)
         for y in range(2):
             for x in range(2):
-                blocks[:, y, x, :, y : y + height, x : x + width] = self._mirrored
+                blocks[:, y, x, :, y : y + height, x : x + width] = self._mirrored()
         return blocks.flatten(0, 2).contiguous(memory_format=torch.channels_last)
 
 

@@ -6,6 +6,7 @@ rectifier's whole output, of which the gradient asks only where it is positive.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class LeanSequential(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         parts = list(self)
-        for part, then in zip(parts, [*parts[1:], None], strict=True):
+        for part, then in itertools.zip_longest(parts, parts[1:]):
             code = None
             if isinstance(part, LeanConv2d) and isinstance(then, LeanReLU):
                 code = None if then._forward_pre_hooks else part.rectified(input)

@@ -135,6 +135,7 @@ def _for_inversion(settings: SolverSettings, steady: bool) -> SolverSettings:
         rule="lbfgs" if steady else "adam",
         learning_rate=0.05,
         final_rate=0.1 if steady else 0.0,
+        betas=(0.5, 0.9),
         contrast=0.05,
         tv=0.0,
         opening=0,

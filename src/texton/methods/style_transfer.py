@@ -230,6 +230,7 @@ def _settings_for(preset: str, steps: int | None) -> SolverSettings:
         settings,
         rule="lbfgs",
         learning_rate=0.05,
+        final_rate=min(settings.final_rate, 0.1),
         opening=0,
         tv=0.0,
         early_stop=False,

@@ -49,6 +49,12 @@ def test_architectures(name: str, run: Run, tmp_path: Path) -> None:
     assert spec in run("info", "sheet.png").out
 
 
+def test_fields_are_measured_past_a_chain_that_rectifies() -> None:
+    network = load_network("torchvision:squeezenet1_1@random")
+    fire = network.measured_layers["features.3"]  # of 3×3 after a stride of 4 that sees 7
+    assert (fire.receptive_field, fire.measured) == (15, True)
+
+
 def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

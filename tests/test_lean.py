@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from texton import convolution, lean
 from texton.allocator import settle_allocator
 from texton.lean import make_lean
+from texton.objective import FeatureMapMatch
 
 MODULES: dict[str, Callable[[], nn.Module]] = {
     "chain": lambda: nn.Sequential(
@@ -107,6 +109,80 @@ def test_a_chain_rectifies_where_nobody_looks_in_between(monkeypatch: pytest.Mon
         torch.testing.assert_close(module(image), codes[-1])
 
 
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.body = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        out: torch.Tensor = x + self.body(x)
+        return out
+
+
+@pytest.mark.parametrize("kind", [Residual, MODULES["chain"]])
+def test_the_error_of_a_filter_has_the_usual_slope(kind: Callable[[], nn.Module]) -> None:
+    """Where a sum follows a rectifier too, whose slope is zero elsewhere than the sum."""
+    torch.manual_seed(0)
+    usual = kind().requires_grad_(False).to(memory_format=torch.channels_last)
+    slim = copy.deepcopy(usual)
+    make_lean(slim)
+    image = torch.rand(1, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    gradients = []
+    for module in (usual, slim):
+        x = image.clone(memory_format=torch.channels_last).requires_grad_(True)
+        code = module(x)
+        error = FeatureMapMatch("any", [1], torch.full((1, *code.shape[2:]), 0.4))
+        gradients += torch.autograd.grad(error({"any": code}, x).sum(), x)
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.skipif(not convolution._has_library(torch.float32), reason="not on this processor")
+def test_what_is_made_of_the_weights_is_made_once_and_anew_when_they_change() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1))
+    module = module.requires_grad_(False).to(memory_format=torch.channels_last)
+    make_lean(module)
+    image = torch.rand(1, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+
+    def slope() -> torch.Tensor:
+        x = image.clone().requires_grad_(True)
+        return torch.autograd.grad(module(x).sum(), x)[0]
+
+    first = slope()
+    made = [dict(part._made) for part in module]
+    assert [set(kinds) for kinds in made] == [{"there", "blocks"}, {"there", "back"}]
+    again = slope()
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
+    assert all(
+        made[k][what] is part._made[what] for k, part in enumerate(module) for what in made[k]
+    )
+    for part in module:
+        part.weight.mul_(2)
+    torch.testing.assert_close(slope(), 4 * first)
+    module[1].weight = nn.Parameter(module[1].weight / 2, requires_grad=False)
+    torch.testing.assert_close(slope(), 2 * first)
+    for copied in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        torch.testing.assert_close(copied(image), module(image))
+    module[0].padding, module[0].stride, module[0].dilation = 1, 1, (1,)  # as some code sets them
+    torch.testing.assert_close(slope(), 2 * first)
+
+
+def test_a_convolution_or_rectifier_with_functions_of_its_own_is_left_alone() -> None:
+    chain = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()).requires_grad_(False)
+    chain = chain.to(memory_format=torch.channels_last)
+    image = torch.rand(1, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    leaky, doubled = copy.deepcopy(chain), copy.deepcopy(chain)
+    leaky[1].forward = lambda x: nn.functional.leaky_relu(x, 0.5)
+    doubled[0]._conv_forward = lambda x, weight, bias: (
+        2 * nn.functional.conv2d(x, weight, bias, padding=1)
+    )
+    wanted = leaky(image), doubled(image)
+    for module in (leaky, doubled):
+        make_lean(module)
+    torch.testing.assert_close((leaky(image), doubled(image)), wanted)
+
+
 def test_a_code_that_was_written_to_is_rectified_again() -> None:
     code = torch.ones(2)
     convolution.mark_rectified(code)
@@ -158,6 +234,13 @@ def test_subclasses_stay_as_they_are() -> None:
     module = nn.Sequential(Own(3, 3, 1), nn.ReLU())
     make_lean(module)
     assert type(module[0]) is Own and isinstance(module[1], nn.ReLU)
+
+    class Chain(nn.Sequential):
+        pass
+
+    chain = Chain(module)
+    make_lean(chain)
+    assert type(chain) is Chain
 
 
 def test_the_allocator_is_settled_for_any_size() -> None:

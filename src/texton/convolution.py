@@ -8,11 +8,13 @@ way to the gradient of an image of few channels.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 LARGE = 1 << 25  # elements of a code: above it, nothing is kept that can be made anew
 _STRIP = 1 << 20  # elements that stay in a core's cache
@@ -23,7 +25,7 @@ class LeanConv2d(nn.Conv2d):
     """A convolution with frozen weights, by the quickest way for what enters it."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self._is_padded_with_zeros():
+        if not self._is_plain():
             return super().forward(input)
         has_slope = torch.is_grad_enabled() and input.requires_grad
         if self._packs(input) or (has_slope and (self._paints(input) or input.numel() >= LARGE)):
@@ -31,8 +33,11 @@ class LeanConv2d(nn.Conv2d):
         return super().forward(input)
 
     def rectified(self, input: Tensor) -> Tensor | None:
-        """The code of the rectifier that follows, where the library gives it in one pass."""
-        if self._forward_hooks or self._forward_pre_hooks or not self._is_padded_with_zeros():
+        """The code of the rectifier that follows, where the library gives it in one pass.
+
+        NaN comes out as 0.
+        """
+        if is_watched(self) or self._forward_hooks or not self._is_plain():
             return None
         return self._run(input, rectifies=True) if self._suits_library(input) else None
 
@@ -44,7 +49,7 @@ class LeanConv2d(nn.Conv2d):
 
     def product(self, x: Tensor, rectifies: bool) -> Tensor:
         """The convolution itself."""
-        how = (self._pads, self.stride, self.dilation, self.groups)
+        how = (self._pads, self._strides, self._dilations, self.groups)
         if self._packs(x):
             packed = self._packed("there", how, x)
             return _library_convolution(x, packed, self.bias, how, rectifies)
@@ -57,24 +62,38 @@ class LeanConv2d(nn.Conv2d):
         if self._paints(inner):
             return self._painted(outer, inner)
         if self._packs(inner) and self._mirrors():
-            reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            reach = [d * (k - 1) for d, k in zip(self._dilations, self.kernel_size, strict=True)]
             padding = tuple(r - p for r, p in zip(reach, self._pads, strict=True))
-            how = (padding, self.stride, self.dilation, 1)
+            how = (padding, self._strides, self._dilations, 1)
             packed = self._packed("back", how, outer)
             return _library_convolution(outer, packed, None, how, False)
         slope: Tensor = torch.ops.aten.convolution_backward(
-            outer, inner, self.weight, None, self.stride, self._pads, self.dilation,
+            outer, inner, self.weight, None, self._strides, self._pads, self._dilations,
             False, (0, 0), self.groups, (True, False, False),
         )[0]  # fmt: skip
         return slope
 
-    def _is_padded_with_zeros(self) -> bool:
-        return self.padding_mode == "zeros" and not isinstance(self.padding, str)
+    def _is_plain(self) -> bool:
+        """Whether it is what its class says: some networks put functions of their own into it."""
+        return (
+            self.padding_mode == "zeros"
+            and not isinstance(self.padding, str)
+            and not self.weight.requires_grad
+            and "_conv_forward" not in vars(self)
+        )
 
     @property
-    def _pads(self) -> tuple[int, ...]:
+    def _pads(self) -> tuple[int, int]:
         assert not isinstance(self.padding, str)
-        return self.padding
+        return pair(self.padding)
+
+    @property
+    def _strides(self) -> tuple[int, int]:
+        return pair(self.stride)
+
+    @property
+    def _dilations(self) -> tuple[int, int]:
+        return pair(self.dilation)
 
     def _packs(self, x: Tensor) -> bool:
         """Whether laying out the weights takes a share of the call: where they outweigh the code.
@@ -86,6 +105,7 @@ class LeanConv2d(nn.Conv2d):
     def _suits_library(self, x: Tensor) -> bool:
         return (
             x.ndim == 4
+            and x.numel() > 0
             and x.device.type == "cpu"
             and x.dtype == self.weight.dtype
             and x.is_contiguous(memory_format=torch.channels_last)
@@ -93,19 +113,33 @@ class LeanConv2d(nn.Conv2d):
         )
 
     def _packed(self, way: str, how: tuple[Any, ...], x: Tensor) -> Tensor:
-        """The weights laid out for codes of this shape: those of the last shape are kept."""
-        kept: dict[str, tuple[torch.Size, Tensor]] = self.__dict__.setdefault("_layouts", {})
-        shape, packed = kept.get(way, (None, self.weight))
-        if shape != x.shape:
-            packed = _pack(self._mirrored() if way == "back" else self.weight, *how, list(x.shape))
-            kept[way] = x.shape, packed
-        return packed
+        """The weights laid out for codes of this shape."""
+        return self._kept(
+            way, x.shape,
+            lambda: _pack(self._mirrored() if way == "back" else self.weight, *how, list(x.shape)),
+        )  # fmt: skip
+
+    def _kept(self, what: str, shape: torch.Size | None, make: Callable[[], Tensor]) -> Tensor:
+        """What is made of the weights: the last is kept, for as long as they are the same."""
+        kept: dict[str, _Made] = self.__dict__.setdefault("_made", {})
+        version = -1 if self.weight.is_inference() else self.weight._version
+        made = kept.get(what)
+        if (
+            made is None
+            or (made.shape, made.version) != (shape, version)
+            or (made.weight is not self.weight)
+        ):
+            made = kept[what] = _Made(self.weight, version, shape, make())
+        return made.tensor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_made"}
 
     def _mirrors(self) -> bool:
         """Whether its gradient is a convolution of its own kind: with the weights mirrored."""
-        reach = zip(self.dilation, self.kernel_size, self._pads, strict=True)
+        reach = zip(self._dilations, self.kernel_size, self._pads, strict=True)
         fits = all(d * (k - 1) >= p for d, k, p in reach)
-        return fits and self.groups == 1 and set(self.stride) == {1}
+        return fits and self.groups == 1 and set(self._strides) == {1}
 
     def _mirrored(self) -> Tensor:
         mirrored = self.weight.detach().flip(2, 3).transpose(0, 1)
@@ -118,7 +152,7 @@ class LeanConv2d(nn.Conv2d):
             and x.ndim == 4
             and x.device.type == "cpu"
             and min(self.kernel_size) > 1
-            and set(self.dilation) == {1}
+            and set(self._dilations) == {1}
             and self._mirrors()
         )
 
@@ -131,13 +165,12 @@ class LeanConv2d(nn.Conv2d):
         odd = height % 2, width % 2  # then a pixel more is made at the front, and cut
         starts = zip(self.kernel_size, self._pads, odd, strict=True)
         padding = [k - 1 - p + o for k, p, o in starts]
-        blocks = F.conv2d(outer, self._blocks, None, 2, padding)
+        blocks = F.conv2d(outer, self._kept("blocks", None, self._blocks), None, 2, padding)
         count, rows, columns = len(blocks), *blocks.shape[2:]
         pixels = blocks.view(count, self.in_channels, 2, 2, rows, columns)
         slope = pixels.permute(0, 1, 4, 2, 5, 3).reshape(count, -1, 2 * rows, 2 * columns)
         return slope[:, :, odd[0] :, odd[1] :]
 
-    @functools.cached_property
     def _blocks(self) -> Tensor:
         """(C · 2 · 2, O, k + 1, k + 1): the mirrored weights, moved to each of the four pixels."""
         height, width = self.kernel_size
@@ -149,6 +182,13 @@ class LeanConv2d(nn.Conv2d):
         return blocks.flatten(0, 2).contiguous(memory_format=torch.channels_last)
 
 
+class _Made(NamedTuple):
+    weight: Tensor
+    version: int
+    shape: torch.Size | None
+    tensor: Tensor
+
+
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, part: LeanConv2d, rectifies: bool) -> Tensor:
@@ -158,6 +198,7 @@ class _Convolution(torch.autograd.Function):
         return code
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         outer = slopes[0].contiguous(memory_format=ctx.format)
         if ctx.saved_tensors and not is_rectified(slopes[0]):
@@ -174,6 +215,19 @@ def mark_rectified(x: Tensor) -> None:
 def is_rectified(x: Tensor) -> bool:
     """Whether it was marked, and has not been written to since."""
     return hasattr(x, "rectified_at") and bool(x.rectified_at == x._version)
+
+
+def is_watched(part: nn.Module) -> bool:
+    """Whether somebody sees, or changes, what enters a module, or its gradients."""
+    hooks = part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
+    return bool(hooks) or "forward" in vars(part)
+
+
+def pair(sides: int | Sequence[int]) -> tuple[int, int]:
+    """As torch reads a kernel, a stride, a padding: one number is for both sides."""
+    if isinstance(sides, int):
+        return sides, sides
+    return sides[0], sides[-1]
 
 
 def kept_of(code: Tensor) -> Tensor:

@@ -11,15 +11,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from texton.convolution import (
     LARGE,
     LeanConv2d,
     format_of,
     is_rectified,
+    is_watched,
     kept_of,
     like_before,
     mark_rectified,
+    pair,
     rectified_slope,
 )
 
@@ -30,7 +33,7 @@ class LeanReLU(nn.ReLU):
     def forward(self, input: Tensor) -> Tensor:
         if is_rectified(input):
             return input
-        if input.numel() < LARGE or not _has_slope(input):
+        if input.numel() < LARGE or not _has_slope(input) or input.device.type != "cpu":
             return super().forward(input)
         code: Tensor = _MaskedReLU.apply(input)
         return code
@@ -44,7 +47,7 @@ class LeanSequential(nn.Sequential):
         for part, then in itertools.zip_longest(parts, parts[1:]):
             code = None
             if isinstance(part, LeanConv2d) and isinstance(then, LeanReLU):
-                code = None if then._forward_pre_hooks else part.rectified(input)
+                code = None if is_watched(then) else part.rectified(input)
             if code is not None:
                 mark_rectified(code)  # for the rectifier, which is next
                 input = code
@@ -63,11 +66,12 @@ class LeanAvgPool2d(nn.AvgPool2d):
         return pooled
 
     def slope(self, outer: Tensor, inner: Tensor) -> Tensor:
-        """The gradient to the input, from that to the output; of ``inner`` the shape is read."""
-        down, across = _pair(self.kernel_size)
+        """The gradient to the input, from that to the output; ``inner`` is of the input's shape
+        and format, and is written to."""
+        down, across = pair(self.kernel_size)
         if not self._tiles(inner):
             rest = self.ceil_mode, self.count_include_pad, self.divisor_override
-            kernel = (down, across), _pair(self.stride), _pair(self.padding)
+            kernel = (down, across), self._strides, pair(self.padding)
             slope: Tensor = torch.ops.aten.avg_pool2d_backward(outer, inner, *kernel, *rest)
             return slope
         share = (outer / (down * across)).permute(0, 2, 3, 1)
@@ -76,13 +80,18 @@ class LeanAvgPool2d(nn.AvgPool2d):
         whole.copy_(share[:, :, None, :, None].expand_as(whole))
         return inner
 
+    @property
+    def _strides(self) -> tuple[int, int]:
+        return pair(self.stride or self.kernel_size)
+
     def _tiles(self, x: Tensor) -> bool:
         """Whether every value of its input is in exactly one average, and lies with its like."""
-        kernel = _pair(self.kernel_size)
+        kernel = pair(self.kernel_size)
         return (
             x.ndim == 4
-            and _pair(self.stride) == kernel
-            and _pair(self.padding) == (0, 0)
+            and x.device.type == "cpu"
+            and self._strides == kernel
+            and pair(self.padding) == (0, 0)
             and self.divisor_override is None
             and not any(side % step for side, step in zip(x.shape[2:], kernel, strict=True))
             and x.is_contiguous(memory_format=torch.channels_last)
@@ -111,10 +120,6 @@ def _has_slope(x: Tensor) -> bool:
     return x.requires_grad and torch.is_grad_enabled()
 
 
-def _pair(sides: int | tuple[int, int]) -> tuple[int, int]:
-    return (sides[0], sides[-1]) if isinstance(sides, (tuple, list)) else (sides, sides)
-
-
 class _MaskedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -123,6 +128,7 @@ class _MaskedReLU(torch.autograd.Function):
         return code
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> Tensor:
         return rectified_slope(slopes[0], *ctx.saved_tensors)
 
@@ -134,5 +140,6 @@ class _AveragePool(torch.autograd.Function):
         return nn.AvgPool2d.forward(part, x)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         return ctx.part.slope(slopes[0], like_before(ctx, slopes[0])), None

@@ -79,7 +79,7 @@ class Network:
     @cached_property
     def measured_layers(self) -> dict[str, Layer]:
         """The layers with every receptive field known: some seconds for a deep network."""
-        module = self._copy(choose_compute("cpu", torch.float32))
+        module = self._frozen().float()  # not the lean kind, whose rectifiers lose NaN
         return measure_fields(module, self._prepare, self.channels, self._trace)
 
     @cached_property
@@ -233,18 +233,23 @@ class Network:
         )
         made_from, module = self._copies.get(compute, (None, None))
         if module is None or made_from != version:
-            try:
-                module = copy.deepcopy(self._module).eval().requires_grad_(False)
-            except (RuntimeError, TypeError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise TextonError(f"{self.name} cannot be copied: {reason}") from error
-            for part in module.modules():
-                if getattr(part, "inplace", False):
-                    setattr(part, "inplace", False)  # noqa: B010 - not every module has it
+            module = self._frozen()
             make_lean(module)
             module = module.to(device=compute.device, dtype=compute.dtype)
             module = module.to(memory_format=compute.memory_format)
             self._copies[compute] = (version, module)
+        return module
+
+    def _frozen(self) -> nn.Module:
+        """A copy in evaluation mode, without gradients for the weights."""
+        try:
+            module = copy.deepcopy(self._module).eval().requires_grad_(False)
+        except (RuntimeError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise TextonError(f"{self.name} cannot be copied: {reason}") from error
+        for part in module.modules():
+            if getattr(part, "inplace", False):
+                setattr(part, "inplace", False)  # noqa: B010 - not every module has it
         return module
 
     def _check_size(self, image: Tensor, names: list[str]) -> None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texton.convolution import mark_rectified
+from texton.convolution import is_rectified, mark_rectified
 from texton.errors import TextonError
 
 Codes = Mapping[str, Tensor]
@@ -194,8 +194,8 @@ class AlphaNorm(Objective):
 class _MapError(torch.autograd.Function):
     """‖code − ψ‖² / ‖ψ‖² in two passes over the code: its slope, 2 (code − ψ), is written at once.
 
-    Spelt in plain operations it takes seven, which shows in shallow layers. The slope is zero
-    where the code is exactly zero, as a rectifier makes it in any case, and says so.
+    Spelt in plain operations it takes seven, which shows in shallow layers. Of a code marked as
+    rectified the slope is zero where the code is, as its rectifier makes it anyway, and marked too.
     """
 
     @staticmethod
@@ -203,7 +203,7 @@ class _MapError(torch.autograd.Function):
         ctx: Any, code: Tensor, own: Tensor, channels: list[int], total: Tensor, energy: Tensor
     ) -> Tensor:
         ctx.save_for_backward(code, own, total, energy)
-        ctx.channels = channels
+        ctx.channels, ctx.rectified = channels, is_rectified(code)
         error: Tensor = (_squares(code) - 2 * (own * total).sum((1, 2))) / energy + 1
         return error
 
@@ -212,10 +212,13 @@ class _MapError(torch.autograd.Function):
         code, own, total, energy = ctx.saved_tensors
         scale = 2 * slopes[0] / energy
         slope: Tensor = code * scale.to(code.dtype).reshape(-1, 1, 1, 1)
-        at_own = (own - total).mul_(scale.reshape(-1, 1, 1)).masked_fill_(own == 0, 0)
+        at_own = (own - total).mul_(scale.reshape(-1, 1, 1))
+        if ctx.rectified:
+            at_own.masked_fill_(own == 0, 0)
         for b, channel in enumerate(ctx.channels):
             slope[b, channel] = at_own[b]
-        mark_rectified(slope)
+        if ctx.rectified:
+            mark_rectified(slope)
         return slope, *(None,) * 4
 
 

@@ -31,8 +31,9 @@ class Result:
         steps: evaluations of the network; ``starts`` how many beginnings they hold.
         seconds: spent solving.
         trace: the error before every step, as the solver saw it (its dtype, unrounded image).
-        leakage: of one filter: the share of the picture's energy in other filters of the layer.
         settings: everything needed to make the picture again; saved inside the PNG.
+        leakage: of one filter: the share of the picture's energy in other filters of the layer;
+            None where no single filter is asked for.
     """
 
     image: Tensor

@@ -36,7 +36,8 @@ class Step:
 class Opening:
     """How a silent filter is brought to life before, and kept alive during, the solving.
 
-    ``objective`` is minimised first; ``share(codes)`` (B,) says how alive each filter is.
+    ``objective`` is minimised first; ``share(codes)`` (B,) says how alive each filter is, from
+    codes of the layers that are solved for.
     """
 
     objective: Objective
@@ -112,7 +113,8 @@ class Solver:
                 return
 
     def revive(self, b: int) -> bool:
-        """Put an image back to where its filter was last alive; False if it never was."""
+        """Put an image back to where its filter was alive, at most `_WINDOW` steps before it fell
+        silent; False if it never was."""
         if self._alive is None or not self._was_alive[b]:
             return False
         with torch.no_grad():

@@ -27,7 +27,7 @@ import report, texton
 from overhead import solver_step
 net, photo = texton.load_network("vgg19"), report.square({side})
 unit = 1 << (30 if sys.platform == "darwin" else 20)
-step = solver_step(net, {layer!r}, photo)
+step, _ = solver_step(net, {layer!r}, photo)
 seconds = [report.seconds_of(step) for _ in range({steps})]
 print(json.dumps([min(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit]))
 """
@@ -70,7 +70,7 @@ def with_threads(layer: str, rounds: int = 9) -> str:
     net, photo = load_network("vgg19"), report.square(224)
     most = torch.get_num_threads()
     counts = sorted({1, *(2**k for k in range(1, 8) if 2**k <= most), most})
-    step = solver_step(net, layer, photo)
+    step, _ = solver_step(net, layer, photo)
 
     def at(threads: int) -> None:
         torch.set_num_threads(threads)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-LARGE = 1 << 25  # elements of a code: above it, nothing is kept that can be made anew
+LARGE = 1 << 24  # elements of a code: above it, nothing is kept that can be made anew
 _STRIP = 1 << 20  # elements that stay in a core's cache
 _VECTOR = 16  # floats that a CPU's vector holds, of which an image's channels fill three
 
@@ -35,9 +35,13 @@ class LeanConv2d(nn.Conv2d):
     def rectified(self, input: Tensor) -> Tensor | None:
         """The code of the rectifier that follows, where the library gives it in one pass.
 
-        NaN comes out as 0.
+        NaN comes out as 0. Large codes take a pass of their own: in its gradient two slopes are
+        held at a time, in that of both three.
         """
         if is_watched(self) or self._forward_hooks or not self._is_plain():
+            return None
+        is_large = input.numel() * self.out_channels // self.in_channels >= LARGE
+        if is_large and input.requires_grad and torch.is_grad_enabled():
             return None
         return self._run(input, rectifies=True) if self._suits_library(input) else None
 

@@ -14,6 +14,7 @@ from texton import convolution, lean
 from texton.allocator import settle_allocator
 from texton.lean import make_lean
 from texton.objective import FeatureMapMatch
+from texton.rectified import is_rectified, mark_rectified
 
 MODULES: dict[str, Callable[[], nn.Module]] = {
     "chain": lambda: nn.Sequential(
@@ -185,10 +186,10 @@ def test_a_convolution_or_rectifier_with_functions_of_its_own_is_left_alone() ->
 
 def test_a_code_that_was_written_to_is_rectified_again() -> None:
     code = torch.ones(2)
-    convolution.mark_rectified(code)
-    assert convolution.is_rectified(code)
+    mark_rectified(code)
+    assert is_rectified(code)
     code.sub_(2)
-    assert not convolution.is_rectified(code)
+    assert not is_rectified(code)
     assert lean.LeanReLU()(code).tolist() == [0, 0]
 
 

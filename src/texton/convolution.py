@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from texton.rectified import is_rectified
+
 LARGE = 1 << 24  # elements of a code: above it, nothing is kept that can be made anew
-_STRIP = 1 << 20  # elements that stay in a core's cache
 _VECTOR = 16  # floats that a CPU's vector holds, of which an image's channels fill three
 
 
@@ -27,8 +28,8 @@ class LeanConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         if not self._is_plain():
             return super().forward(input)
-        has_slope = torch.is_grad_enabled() and input.requires_grad
-        if self._packs(input) or (has_slope and (self._paints(input) or input.numel() >= LARGE)):
+        leaner = self._paints(input) or input.numel() >= LARGE
+        if self._packs(input) or (leaner and has_slope(input)):
             return self._run(input, rectifies=False)
         return super().forward(input)
 
@@ -41,12 +42,12 @@ class LeanConv2d(nn.Conv2d):
         if is_watched(self) or self._forward_hooks or not self._is_plain():
             return None
         is_large = input.numel() * self.out_channels // self.in_channels >= LARGE
-        if is_large and input.requires_grad and torch.is_grad_enabled():
+        if is_large and has_slope(input):
             return None
         return self._run(input, rectifies=True) if self._suits_library(input) else None
 
     def _run(self, x: Tensor, rectifies: bool) -> Tensor:
-        if not (torch.is_grad_enabled() and x.requires_grad):
+        if not has_slope(x):
             return self.product(x, rectifies)
         code: Tensor = _Convolution.apply(x, self, rectifies)
         return code
@@ -128,12 +129,8 @@ class LeanConv2d(nn.Conv2d):
         kept: dict[str, _Made] = self.__dict__.setdefault("_made", {})
         version = -1 if self.weight.is_inference() else self.weight._version
         made = kept.get(what)
-        if (
-            made is None
-            or (made.shape, made.version) != (shape, version)
-            or (made.weight is not self.weight)
-        ):
-            made = kept[what] = _Made(self.weight, version, shape, make())
+        if made is None or made.weight is not self.weight or made.of != (version, shape):
+            made = kept[what] = _Made(self.weight, (version, shape), make())
         return made.tensor
 
     def __getstate__(self) -> dict[str, Any]:
@@ -188,8 +185,7 @@ class LeanConv2d(nn.Conv2d):
 
 class _Made(NamedTuple):
     weight: Tensor
-    version: int
-    shape: torch.Size | None
+    of: tuple[int, torch.Size | None]
     tensor: Tensor
 
 
@@ -198,7 +194,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, part: LeanConv2d, rectifies: bool) -> Tensor:
         ctx.part, ctx.shape, ctx.format = part, x.shape, format_of(x)
         code = part.product(x, rectifies)
-        ctx.save_for_backward(*([kept_of(code)] if rectifies else []))
+        ctx.save_for_backward(*([code] if rectifies else []))
         return code
 
     @staticmethod
@@ -206,19 +202,8 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         outer = slopes[0].contiguous(memory_format=ctx.format)
         if ctx.saved_tensors and not is_rectified(slopes[0]):
-            outer = rectified_slope(outer, ctx.saved_tensors[0])
+            outer = torch.ops.aten.threshold_backward(outer, *ctx.saved_tensors, 0)
         return ctx.part.slope(outer, like_before(ctx, outer)), None, None
-
-
-def mark_rectified(x: Tensor) -> None:
-    """Say that a code, or the slope to one, is zero where a rectifier would make it so."""
-    if not x.is_inference():
-        x.rectified_at = x._version  # type: ignore[attr-defined]
-
-
-def is_rectified(x: Tensor) -> bool:
-    """Whether it was marked, and has not been written to since."""
-    return hasattr(x, "rectified_at") and bool(x.rectified_at == x._version)
 
 
 def is_watched(part: nn.Module) -> bool:
@@ -234,24 +219,9 @@ def pair(sides: int | Sequence[int]) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
-def kept_of(code: Tensor) -> Tensor:
-    """What a rectifier's gradient takes of its code: of a large one, a byte an element."""
-    return code.bool() if code.numel() >= LARGE else code
-
-
-def rectified_slope(slope: Tensor, kept: Tensor) -> Tensor:
-    """The gradient to what a rectifier reads, from that to its code."""
-    if kept.dtype != torch.bool:
-        whole: Tensor = torch.ops.aten.threshold_backward(slope, kept, 0)
-        return whole
-    ones = kept.view(torch.int8)  # turned into numbers seven times as fast as from bool
-    masked = torch.empty_like(slope)
-    rows = max(1, _STRIP * slope.shape[-2] // slope.numel())
-    for top in range(0, slope.shape[-2], rows):
-        count = min(rows, slope.shape[-2] - top)
-        factor = ones.narrow(-2, top, count).to(slope.dtype)
-        torch.mul(slope.narrow(-2, top, count), factor, out=masked.narrow(-2, top, count))
-    return masked
+def has_slope(x: Tensor) -> bool:
+    """Whether a gradient to it will be asked for."""
+    return x.requires_grad and torch.is_grad_enabled()
 
 
 def format_of(x: Tensor) -> torch.memory_format:

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texton.convolution import is_rectified, mark_rectified
 from texton.errors import TextonError
+from texton.rectified import is_rectified, mark_rectified
 
 Codes = Mapping[str, Tensor]
 _MANY = 1024  # positions

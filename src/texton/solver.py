@@ -94,8 +94,15 @@ class Solver:
         for index in range(self.settings.steps):
             image = self._shifted(self.canvas(), index)
             codes = (encode_all if self._may_lift(index) else encode)(image)
-            errors = self.objective(codes, image)
-            loss = self._with_opening(errors, codes, image, index, encode_all)
+            share = self._watch(codes, index)
+            if share is not None and self._lifts(index):
+                if not self._may_lift_from(codes):
+                    del codes  # or two graphs are held at a time
+                    codes = encode_all(image)
+                errors = self.objective(codes, image)
+                loss = self._lifted(errors, share, codes, image, index)
+            else:
+                errors = loss = self.objective(codes, image)
             (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
             del codes, loss
             gradient = gradient.contiguous()  # as the canvas lies
@@ -123,35 +130,42 @@ class Solver:
 
     def _encoder_of_all(self) -> Encoder:
         """Gives what the opening reads as well: a rectifier's input, then, is a code of its own."""
-        layers = [
-            *self.objective.layers,
-            *(self._opening.objective.layers if self._opening else ()),
-        ]
-        return self.network.encoder(list(dict.fromkeys(layers)), self.compute)
+        opening = self._opening.objective.layers if self._opening else ()
+        layers = dict.fromkeys((*self.objective.layers, *opening))
+        return self.network.encoder(layers, self.compute)
 
     def _may_lift(self, index: int) -> bool:
         return any(index <= until for until in self._opens_until) or self._least_share < 2 * FLOOR
 
-    def _with_opening(
-        self, errors: Tensor, codes: Codes, image: Tensor, index: int, encode_all: Encoder
-    ) -> Tensor:
+    def _may_lift_from(self, codes: Codes) -> bool:
+        assert self._opening is not None
+        return all(name in codes for name in self._opening.objective.layers)
+
+    def _lifts(self, index: int) -> bool:
+        return any(index < until for until in self._opens_until) or self._least_share < FLOOR
+
+    def _watch(self, codes: Codes, index: int) -> Tensor | None:
+        """How alive the filters are, (B,); one that its opening left silent is begun anew."""
         if self._opening is None:
-            return errors
+            return None
         with torch.no_grad():
             share = self._opening.share(codes)
-            shares = share.tolist()
-            self._remember(shares, index)
+        shares = share.tolist()
+        self._remember(shares, index)
         self._least_share = min(shares)
         for b, until in enumerate(self._opens_until):
             if index == until and index:
                 self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude
                 if shares[b] < FLOOR / 2:
                     self._start_again(b, index)
+        return share
+
+    def _lifted(
+        self, errors: Tensor, share: Tensor, codes: Codes, image: Tensor, index: int
+    ) -> Tensor:
+        """What is minimised where a filter opens, or is nearly silent."""
+        assert self._opening is not None
         opens = [index < until for until in self._opens_until]
-        if not any(opens) and min(shares) >= FLOOR:
-            return errors
-        if any(name not in codes for name in self._opening.objective.layers):
-            codes = encode_all(image)
         lift = self._opening.objective(codes, image)
         if all(opens):
             return lift

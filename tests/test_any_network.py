@@ -328,15 +328,15 @@ def test_out_of_memory_halves_the_batch(
     network = Network(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()))
     expected = texton.invert_filters(cat, network, "1", range(5), steps=3)
     sizes: list[int] = []
-    collect = Network._collect
+    prepare = Network._prepare
 
-    def tight(self: Network, module: nn.Module, image: torch.Tensor, names: list[str]) -> object:
+    def tight(self: Network, image: torch.Tensor, compute: Compute) -> torch.Tensor:
         sizes.append(len(image))
         if len(image) > 2:
             raise error("MPS backend out of memory")
-        return collect(self, module, image, names)
+        return prepare(self, image, compute)
 
-    monkeypatch.setattr(Network, "_collect", tight)
+    monkeypatch.setattr(Network, "_prepare", tight)
     monkeypatch.setattr(Compute, "batch", property(lambda _: 4))
     results = texton.invert_filters(cat, network, "1", range(5), steps=3)
     assert sizes.count(4) == 1 and sizes.count(2) >= 6
@@ -346,12 +346,12 @@ def test_out_of_memory_halves_the_batch(
 
 
 def test_no_memory_for_one_image_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    collect = Network._collect
+    prepare = Network._prepare
 
-    def tight(self: Network, module: nn.Module, image: torch.Tensor, names: list[str]) -> object:
-        if torch.is_grad_enabled():  # enough for the photograph's own code, not for a step
+    def tight(self: Network, image: torch.Tensor, compute: Compute) -> torch.Tensor:
+        if image.requires_grad:  # enough for the photograph's own code, not for a step
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return collect(self, module, image, names)
+        return prepare(self, image, compute)
 
-    monkeypatch.setattr(Network, "_collect", tight)
+    monkeypatch.setattr(Network, "_prepare", tight)
     assert_refused(run("filter", CAT, "relu1_1:0,1", "--size", 32), "smaller --size")

@@ -151,12 +151,12 @@ def test_what_is_made_of_the_weights_is_made_once_and_anew_when_they_change() ->
         return torch.autograd.grad(module(x).sum(), x)[0]
 
     first = slope()
-    made = [dict(part._made) for part in module]
-    assert [set(kinds) for kinds in made] == [{"there", "blocks"}, {"there", "back"}]
+    made = [dict(part._ways) for part in module]
+    assert [set(kinds) for kinds in made] == [{"plain", "slope"}] * 2
     again = slope()
     torch.testing.assert_close(again, first, rtol=0, atol=0)
     assert all(
-        made[k][what] is part._made[what] for k, part in enumerate(module) for what in made[k]
+        made[k][what] is part._ways[what] for k, part in enumerate(module) for what in made[k]
     )
     for part in module:
         part.weight.mul_(2)

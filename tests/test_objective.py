@@ -5,7 +5,7 @@ import torch
 
 from texton import TextonError
 from texton.codes import isolate
-from texton.objective import AlphaNorm, CodeMatch, FeatureMapMatch, TotalVariation, variation_slope
+from texton.objective import AlphaNorm, CodeMatch, FeatureMapMatch, TotalVariation, add_variation
 
 
 def test_feature_map_match_is_code_match_with_the_isolated_target() -> None:
@@ -50,7 +50,11 @@ def test_total_variations_slope_is_that_of_its_value() -> None:
     image = torch.rand(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: TotalVariation()({}, x), image)
     (slope,) = torch.autograd.grad(TotalVariation()({}, image).sum(), image)
-    torch.testing.assert_close(variation_slope(image.detach()), slope)
+    for weights in ([0.5, 0.5], [0.5, 2.0]):
+        gradient = torch.ones_like(image)
+        add_variation(gradient, image.detach(), weights)
+        wanted = 1 + slope * torch.tensor(weights).reshape(2, 1, 1, 1)
+        torch.testing.assert_close(gradient, wanted)
 
 
 def test_a_silent_target_is_refused() -> None:

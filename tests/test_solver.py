@@ -33,13 +33,13 @@ def test_steps_is_the_exact_number_of_evaluations(
     net: Network, cat: torch.Tensor, steps: int
 ) -> None:
     calls = []
-    real = net._collect
+    real = net._prepare
 
-    def counted(module: nn.Module, prepared: torch.Tensor, names: list[str]) -> object:
-        calls.append(prepared.requires_grad)
-        return real(module, prepared, names)
+    def counted(image: torch.Tensor, compute: Compute) -> torch.Tensor:
+        calls.append(image.requires_grad)
+        return real(image, compute)
 
-    with patch.object(net, "_collect", counted):
+    with patch.object(net, "_prepare", counted):
         result = texton.invert_filter(cat, net, "relu2_1", 3, steps=steps)
     assert sum(calls) == steps == result.steps == len(result.trace)
 

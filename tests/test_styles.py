@@ -26,6 +26,7 @@ from texton.codes import (
     reallocate,
     scale_energy,
 )
+from texton.device import Compute
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 QUICK = ("--size", 48, "--steps", 4)
@@ -151,16 +152,16 @@ def test_several_scales_are_solved_coarse_to_fine(net: Network) -> None:
     content = texton.read_image(CAT, 224)
     style = texton.read_image(COFFEE, 160)
     seen: list[int] = []
-    real = net._collect
+    real = net._prepare
 
-    def watched(module: torch.nn.Module, image: torch.Tensor, names: list[str]) -> object:
+    def watched(image: torch.Tensor, compute: Compute) -> torch.Tensor:
         if image.requires_grad:
             seen.append(image.shape[3])
-        return real(module, image, names)
+        return real(image, compute)
 
     from unittest.mock import patch
 
-    with patch.object(net, "_collect", watched):
+    with patch.object(net, "_prepare", watched):
         made = texton.stylize(content, [style], net, preset="fast")
     assert seen == sorted(seen) and len(set(seen)) == 2 and len(seen) == made.steps
     assert made.image.shape == content.shape[1:]

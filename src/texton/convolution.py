@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,9 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from texton.rectified import is_rectified
+from texton.rectified import is_rectified, rectified_slope
+
+Way = Callable[[Tensor], Tensor]
 
 LARGE = 1 << 25  # elements of a code: above it, nothing is kept that can be made anew
+_SMALL = 1 << 18  # weights that are always laid out: together they take no memory to speak of
 _VECTOR = 16  # floats that a CPU's vector holds, of which an image's channels fill three
 
 
@@ -26,7 +30,7 @@ class LeanConv2d(nn.Conv2d):
     """A convolution with frozen weights, by the quickest way for what enters it."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self._is_plain():
+        if not self.is_plain():
             return super().forward(input)
         leaner = self._paints(input) or input.numel() >= LARGE
         if self._packs(input) or (leaner and has_slope(input)):
@@ -39,7 +43,7 @@ class LeanConv2d(nn.Conv2d):
         NaN comes out as 0. Large codes take a pass of their own: in its gradient two slopes are
         held at a time, in that of both three.
         """
-        if is_watched(self) or self._forward_hooks or not self._is_plain():
+        if is_watched(self) or self._forward_hooks or not self.is_plain():
             return None
         is_large = input.numel() * self.out_channels // self.in_channels >= LARGE
         if is_large and has_slope(input):
@@ -53,32 +57,55 @@ class LeanConv2d(nn.Conv2d):
         return code
 
     def product(self, x: Tensor, rectifies: bool) -> Tensor:
-        """The convolution itself."""
-        how = (self._pads, self._strides, self._dilations, self.groups)
-        if self._packs(x):
-            packed = self._packed("there", how, x)
-            return _library_convolution(x, packed, self.bias, how, rectifies)
-        if rectifies:
-            return _library_convolution(x, self.weight, self.bias, how, True)
-        return F.conv2d(x, self.weight, self.bias, how[1], how[0], *how[2:])
+        """The convolution itself, without a graph."""
+        what = "rectified" if rectifies else "plain"
+        return self._kept(what, _kind_of(x), lambda: self._way_there(x, rectifies))(x)
 
-    def slope(self, outer: Tensor, inner: Tensor) -> Tensor:
-        """The gradient to the input, from that to the output; of ``inner`` the shape is read."""
+    def slope(self, outer: Tensor, inside: torch.Size, layout: torch.memory_format) -> Tensor:
+        """The gradient to an input of that shape and format, from that to the output."""
+        kind = (*_kind_of(outer), inside, layout)
+        return self._kept("slope", kind, lambda: self._way_back(outer, inside, layout))(outer)
+
+    def _way_there(self, x: Tensor, rectifies: bool) -> Way:
+        """How inputs of this kind are convolved, whose weights are laid out for it here."""
+        how = (self._pads, self._strides, self._dilations, self.groups)
+        if self._suits_library(x) and (rectifies or self._packs(x)):
+            packed = _pack(self.weight, *how, list(x.shape)) if self._packs(x) else self.weight
+            return _library_way(packed, self.bias, how, rectifies)
+        weight, bias = self.weight, self.bias
+
+        def way(x: Tensor) -> Tensor:
+            code = F.conv2d(x, weight, bias, how[1], how[0], *how[2:])
+            return code.relu_() if rectifies else code
+
+        return way
+
+    def _way_back(self, outer: Tensor, inside: torch.Size, layout: torch.memory_format) -> Way:
+        inner = torch.empty(inside, dtype=outer.dtype, device=outer.device, memory_format=layout)
         if self._paints(inner):
-            return self._painted(outer, inner)
-        if self._packs(inner) and self._mirrors():
+            return self._way_painted(outer, inside)
+        if self._packs(inner) and self._suits_library(outer) and self._mirrors():
             reach = [d * (k - 1) for d, k in zip(self._dilations, self.kernel_size, strict=True)]
             padding = tuple(r - p for r, p in zip(reach, self._pads, strict=True))
-            how = (padding, self._strides, self._dilations, 1)
-            packed = self._packed("back", how, outer)
-            return _library_convolution(outer, packed, None, how, False)
-        slope: Tensor = torch.ops.aten.convolution_backward(
-            outer, inner, self.weight, None, self._strides, self._pads, self._dilations,
-            False, (0, 0), self.groups, (True, False, False),
-        )[0]  # fmt: skip
-        return slope
+            mirrored = (padding, self._strides, self._dilations, 1)
+            packed = _pack(self._mirrored(), *mirrored, list(outer.shape))
+            return _library_way(packed, None, mirrored, False)
+        weight = self.weight
+        how = (self._strides, self._pads, self._dilations, False, (0, 0), self.groups)
 
-    def _is_plain(self) -> bool:
+        def way(outer: Tensor) -> Tensor:
+            inner = torch.empty(  # of which only the shape is read: its memory is never touched
+                inside, dtype=outer.dtype, device=outer.device, memory_format=layout
+            )
+            only_inner = (True, False, False)
+            slope: Tensor = torch.ops.aten.convolution_backward(
+                outer, inner, weight, None, *how, only_inner
+            )[0]
+            return slope
+
+        return way
+
+    def is_plain(self) -> bool:
         """Whether it is what its class says: some networks put functions of their own into it."""
         return (
             self.padding_mode == "zeros"
@@ -101,11 +128,13 @@ class LeanConv2d(nn.Conv2d):
         return pair(self.dilation)
 
     def _packs(self, x: Tensor) -> bool:
-        """Whether laying out the weights, as torch does in every call, takes a share of its time.
+        """Whether to keep the weights laid out, as torch does anew in every call.
 
-        It does where they outweigh an image's code: by four times they take a twentieth.
+        That takes a share of its time where they outweigh an image's code, by four times a
+        twentieth; and what small ones take beside it shows in a small code's.
         """
-        return self.weight.numel() * len(x) >= 4 * x.numel() and self._suits_library(x)
+        weighs = self.weight.numel()
+        return (weighs <= _SMALL or weighs * len(x) >= 4 * x.numel()) and self._suits_library(x)
 
     def _suits_library(self, x: Tensor) -> bool:
         return (
@@ -117,24 +146,17 @@ class LeanConv2d(nn.Conv2d):
             and _has_library(x.dtype)
         )
 
-    def _packed(self, way: str, how: tuple[Any, ...], x: Tensor) -> Tensor:
-        """The weights laid out for codes of this shape."""
-        return self._kept(
-            way, x.shape,
-            lambda: _pack(self._mirrored() if way == "back" else self.weight, *how, list(x.shape)),
-        )  # fmt: skip
-
-    def _kept(self, what: str, shape: torch.Size | None, make: Callable[[], Tensor]) -> Tensor:
-        """What is made of the weights: the last is kept, for as long as they are the same."""
-        kept: dict[str, _Made] = self.__dict__.setdefault("_made", {})
+    def _kept(self, what: str, kind: tuple[Any, ...], make: Callable[[], Way]) -> Way:
+        """A way for inputs of a kind: the last is kept, for as long as the weights are the same."""
+        kept: dict[str, _Kept] = self.__dict__.setdefault("_ways", {})
         version = -1 if self.weight.is_inference() else self.weight._version
-        made = kept.get(what)
-        if made is None or made.weight is not self.weight or made.of != (version, shape):
-            made = kept[what] = _Made(self.weight, (version, shape), make())
-        return made.tensor
+        last = kept.get(what)
+        if last is None or last.weight is not self.weight or last.of != (version, kind):
+            last = kept[what] = _Kept(self.weight, (version, kind), make())
+        return last.way
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_made"}
+        return {name: value for name, value in vars(self).items() if name != "_ways"}
 
     def _mirrors(self) -> bool:
         """Whether its gradient is a convolution of its own kind: with the weights mirrored."""
@@ -157,20 +179,30 @@ class LeanConv2d(nn.Conv2d):
             and self._mirrors()
         )
 
-    def _painted(self, outer: Tensor, inner: Tensor) -> Tensor:
+    def _way_painted(self, outer: Tensor, inside: torch.Size) -> Way:
         """The slope in blocks of 2×2 pixels: a convolution of stride 2 that gives all four.
 
         Half the time of one that gives pixel after pixel.
         """
-        height, width = inner.shape[2:]
+        height, width = inside[2:]
         odd = height % 2, width % 2  # then a pixel more is made at the front, and cut
         starts = zip(self.kernel_size, self._pads, odd, strict=True)
-        padding = [k - 1 - p + o for k, p, o in starts]
-        blocks = F.conv2d(outer, self._kept("blocks", None, self._blocks), None, 2, padding)
-        count, rows, columns = len(blocks), *blocks.shape[2:]
-        pixels = blocks.view(count, self.in_channels, 2, 2, rows, columns)
-        slope = pixels.permute(0, 1, 4, 2, 5, 3).reshape(count, -1, 2 * rows, 2 * columns)
-        return slope[:, :, odd[0] :, odd[1] :]
+        down, across = (k - 1 - p + o for k, p, o in starts)
+        how = ((down, across), (2, 2), (1, 1), 1)
+        blocks = self._blocks()
+        if self._suits_library(outer):
+            in_blocks = _library_way(_pack(blocks, *how, list(outer.shape)), None, how, False)
+        else:
+            in_blocks = partial(F.conv2d, weight=blocks, stride=2, padding=how[0])
+        rows, columns = (height + 1) // 2, (width + 1) // 2
+        four = (len(outer), self.in_channels, 2, 2, rows, columns)
+        whole = (len(outer), self.in_channels, 2 * rows, 2 * columns)
+
+        def way(outer: Tensor) -> Tensor:
+            pixels = in_blocks(outer).view(four).permute(0, 1, 4, 2, 5, 3)
+            return pixels.reshape(whole)[:, :, odd[0] :, odd[1] :]
+
+        return way
 
     def _blocks(self) -> Tensor:
         """(C · 2 · 2, O, k + 1, k + 1): the mirrored weights, moved to each of the four pixels."""
@@ -183,10 +215,10 @@ class LeanConv2d(nn.Conv2d):
         return blocks.flatten(0, 2).contiguous(memory_format=torch.channels_last)
 
 
-class _Made(NamedTuple):
+class _Kept(NamedTuple):
     weight: Tensor
-    of: tuple[int, torch.Size | None]
-    tensor: Tensor
+    of: tuple[int, tuple[Any, ...]]
+    way: Way
 
 
 class _Convolution(torch.autograd.Function):
@@ -202,8 +234,8 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         outer = slopes[0].contiguous(memory_format=ctx.format)
         if ctx.saved_tensors and not is_rectified(slopes[0]):
-            outer = torch.ops.aten.threshold_backward(outer, *ctx.saved_tensors, 0)
-        return ctx.part.slope(outer, like_before(ctx, outer)), None, None
+            outer = rectified_slope(outer, *ctx.saved_tensors)
+        return ctx.part.slope(outer, ctx.shape, ctx.format), None, None
 
 
 def is_watched(part: nn.Module) -> bool:
@@ -229,9 +261,8 @@ def format_of(x: Tensor) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
-def like_before(ctx: Any, slope: Tensor) -> Tensor:
-    """A tensor that only its shape and format are read of: memory never touched is never used."""
-    return torch.empty(ctx.shape, dtype=slope.dtype, device=slope.device, memory_format=ctx.format)
+def _kind_of(x: Tensor) -> tuple[Any, ...]:
+    return x.shape, x.dtype, x.device, x.is_contiguous(memory_format=torch.channels_last)
 
 
 # What torch.compile calls for frozen weights. It has no public name: where it is missing, or has
@@ -243,12 +274,15 @@ def _pack(weight: Tensor, *how: Any) -> Tensor:
     return packed
 
 
-def _library_convolution(
-    x: Tensor, weight: Tensor, bias: Tensor | None, how: tuple[Any, ...], rectifies: bool
-) -> Tensor:
-    then = "relu" if rectifies else "none"
-    code: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *how, then, [], "")
-    return code
+def _library_way(weight: Tensor, bias: Tensor | None, how: tuple[Any, ...], rectifies: bool) -> Way:
+    convolve = torch.ops.mkldnn._convolution_pointwise.default
+    then: list[Any] = ["relu" if rectifies else "none", [], ""]
+
+    def way(x: Tensor) -> Tensor:
+        code: Tensor = convolve(x, weight, bias, *how, *then)
+        return code
+
+    return way
 
 
 @functools.cache
@@ -263,7 +297,7 @@ def _has_library(dtype: torch.dtype) -> bool:
     try:
         with torch.no_grad():
             packed = _pack(weight, *how, list(x.shape))
-            codes = [_library_convolution(x, w, None, how, True) for w in (packed, weight)]
+            codes = [_library_way(w, None, how, True)(x) for w in (packed, weight)]
             wanted = F.conv2d(x, weight, None, 1, 1).relu()
     except (RuntimeError, AttributeError, TypeError, NotImplementedError):
         return False

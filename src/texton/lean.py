@@ -19,7 +19,6 @@ from texton.convolution import (
     format_of,
     has_slope,
     is_watched,
-    like_before,
     pair,
 )
 from texton.rectified import is_rectified, mark_rectified
@@ -65,10 +64,10 @@ class LeanAvgPool2d(nn.AvgPool2d):
         pooled: Tensor = _AveragePool.apply(input, self)
         return pooled
 
-    def slope(self, outer: Tensor, inner: Tensor) -> Tensor:
-        """The gradient to the input, from that to the output; ``inner`` is of the input's shape
-        and format, and is written to."""
+    def slope(self, outer: Tensor, inside: torch.Size, layout: torch.memory_format) -> Tensor:
+        """The gradient to an input of that shape and format, from that to the output."""
         down, across = pair(self.kernel_size)
+        inner = torch.empty(inside, dtype=outer.dtype, device=outer.device, memory_format=layout)
         if not self._tiles(inner):
             rest = self.ceil_mode, self.count_include_pad, self.divisor_override
             kernel = (down, across), self._strides, pair(self.padding)
@@ -116,6 +115,18 @@ def make_lean(module: nn.Module) -> None:
         part.__class__ = _LEAN.get(type(part), type(part))
 
 
+def masked(slope: Tensor, alive: Tensor, out: Tensor) -> Tensor:
+    """``slope`` where ``alive``, a mask of bytes, says so, in strips; ``out`` may be ``slope``."""
+    ones = alive.view(torch.int8)  # turned into numbers seven times as fast as from bool
+    height = slope.shape[-2]
+    rows = max(1, _STRIP * height // slope.numel())
+    for top in range(0, height, rows):
+        strip = (-2, top, min(rows, height - top))
+        factor = ones.narrow(*strip).to(slope.dtype)
+        torch.mul(slope.narrow(*strip), factor, out=out.narrow(*strip))
+    return out
+
+
 class _MaskedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -127,15 +138,7 @@ class _MaskedReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> Tensor:
         (alive,) = ctx.saved_tensors
-        ones = alive.view(torch.int8)  # turned into numbers seven times as fast as from bool
-        slope = torch.empty_like(slopes[0])
-        height = slope.shape[-2]
-        rows = max(1, _STRIP * height // slope.numel())
-        for top in range(0, height, rows):
-            strip = (-2, top, min(rows, height - top))
-            factor = ones.narrow(*strip).to(slope.dtype)
-            torch.mul(slopes[0].narrow(*strip), factor, out=slope.narrow(*strip))
-        return slope
+        return masked(slopes[0], alive, torch.empty_like(slopes[0]))
 
 
 class _AveragePool(torch.autograd.Function):
@@ -147,4 +150,4 @@ class _AveragePool(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        return ctx.part.slope(slopes[0], like_before(ctx, slopes[0])), None
+        return ctx.part.slope(slopes[0], ctx.shape, ctx.format), None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from texton.chain import Chain, chain_of
 from texton.device import Compute, choose_compute, is_out_of_memory
 from texton.errors import TextonError, near_names
 from texton.lean import make_lean
@@ -156,6 +157,7 @@ class Network:
         for name in names:
             self.layer(name.removesuffix(INPUT))
         module = self._copy(compute)
+        chain = self._chain(module, names, compute)
 
         def encode(image: Tensor) -> dict[str, Tensor]:
             if image.ndim != 4 or image.shape[1] != self.channels:
@@ -163,6 +165,8 @@ class Network:
                     f"{self.name} takes images (B, {self.channels}, H, W), not {tuple(image.shape)}"
                 )
             try:
+                if chain is not None:
+                    return chain(image)
                 return self._collect(module, self._prepare(image, compute), names)
             except (RuntimeError, AssertionError) as error:
                 if is_out_of_memory(error):
@@ -185,6 +189,14 @@ class Network:
     def describe(self) -> dict[str, Any]:
         """What identifies the network, for settings and manifests."""
         return {"network": self.name, "weights_hash": self.weights_hash, **self.details}
+
+    def _chain(self, module: nn.Module, names: list[str], compute: Compute) -> Chain | None:
+        """On a CPU, where the calls themselves take time."""
+        if compute.device.type != "cpu":
+            return None
+        wanted = [Collected.parse(name, INPUT) for name in names]
+        _, scale = self._affine(compute.device)
+        return chain_of(module, wanted, partial(self._prepare, compute=compute), scale)
 
     def _collect(self, module: nn.Module, prepared: Tensor, names: list[str]) -> dict[str, Tensor]:
         wanted = [Collected.parse(name, INPUT) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from texton.errors import TextonError
-from texton.rectified import is_rectified, mark_rectified
+from texton.rectified import is_rectified, is_spare, mark_rectified
 
 Codes = Mapping[str, Tensor]
 _MANY = 1024  # positions
+_TOGETHER = 4  # positions whose norms are taken as one, which halves the time
 
 
 class Objective(ABC):
@@ -25,6 +28,12 @@ class Objective(ABC):
     """
 
     layers: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> Tensor | None:
+        """(B,), what to begin a gradient with that is cheapest then, and comes out so many times
+        as large; the codes may be written over by it. None: 1 is as good."""
+        return None
 
     @abstractmethod
     def __call__(self, codes: Codes, image: Tensor) -> Tensor: ...
@@ -106,6 +115,12 @@ class FeatureMapMatch(Objective):
         own = self.own_maps(codes[self.layers[0]]).clamp_min(0)
         return own.sum((1, 2)) / self._asked
 
+    @property
+    def seeds(self) -> Tensor:
+        """With half the target's energy the gradient to the code is the code itself, but for one
+        of its maps."""
+        return (self.target_energy / 2).expand(len(self.channels))
+
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         code = codes[self.layers[0]]
         own = self.own_maps(code)
@@ -174,9 +189,16 @@ class TotalVariation(Objective):
         return (dx.square() + dy.square() + 1e-8).pow(self.beta / 2).mean((1, 2, 3))
 
 
-def variation_slope(image: Tensor) -> Tensor:
-    """The gradient of `TotalVariation` (β = 2), (B, C, H, W): autograd takes twice as long."""
-    return _curvature(image).mul_(2 / image[0].numel())
+def add_variation(gradient: Tensor, image: Tensor, weights: Sequence[float]) -> None:
+    """Add the gradient of `TotalVariation` (β = 2), times every image's weight, in place.
+
+    Both are (B, C, H, W). Autograd takes twice as long.
+    """
+    if len(set(weights)) > 1:
+        for b, weight in enumerate(weights):
+            add_variation(gradient[b : b + 1], image[b : b + 1], [weight])
+        return
+    _add_curvature(gradient, image, 2 * weights[0] / image[0].numel())
 
 
 class AlphaNorm(Objective):
@@ -196,6 +218,7 @@ class _MapError(torch.autograd.Function):
 
     Spelt in plain operations it takes seven, which shows in shallow layers. Of a code marked as
     rectified the slope is zero where the code is, as its rectifier makes it anyway, and marked too.
+    One that is spare, where the seeds are `Objective.seeds`, becomes its own slope.
     """
 
     @staticmethod
@@ -203,20 +226,26 @@ class _MapError(torch.autograd.Function):
         ctx: Any, code: Tensor, own: Tensor, channels: list[int], total: Tensor, energy: Tensor
     ) -> Tensor:
         ctx.save_for_backward(code, own, total, energy)
-        ctx.channels, ctx.rectified = channels, is_rectified(code)
+        ctx.channels, ctx.rectified, ctx.spare = channels, is_rectified(code), is_spare(code)
         error: Tensor = (_squares(code) - 2 * (own * total).sum((1, 2))) / energy + 1
         return error
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         code, own, total, energy = ctx.saved_tensors
-        scale = 2 * slopes[0] / energy
-        slope: Tensor = code * scale.to(code.dtype).reshape(-1, 1, 1, 1)
-        at_own = (own - total).mul_(scale.reshape(-1, 1, 1))
+        scale = slopes[0] / (energy / 2)
+        at_own = own - total
+        if ctx.spare and bool((scale == 1).all()):
+            slope = code.detach()
+        else:
+            slope = code.detach() * scale.to(code.dtype).reshape(-1, 1, 1, 1)
+            at_own *= scale.reshape(-1, 1, 1)
         if ctx.rectified:
             at_own.masked_fill_(own == 0, 0)
+        at_own = at_own.to(slope.dtype)
         for b, channel in enumerate(ctx.channels):
-            slope[b, channel] = at_own[b]
+            slope.permute(0, 2, 3, 1)[b, ..., channel] = at_own[b]
         if ctx.rectified:
             mark_rectified(slope)
         return slope, *(None,) * 4
@@ -242,26 +271,36 @@ class _SquaredVariation(torch.autograd.Function):
 def _curvature(image: Tensor) -> Tensor:
     """Lx, L being the Laplacian with nothing beyond the edges."""
     curvature = torch.zeros_like(image)
-    for axis in (2, 3):
-        step = image.diff(dim=axis)
-        curvature.narrow(axis, 1, step.shape[axis]).add_(step)
-        curvature.narrow(axis, 0, step.shape[axis]).sub_(step)
+    _add_curvature(curvature, image, 1.0)
     return curvature
 
 
+def _add_curvature(to: Tensor, image: Tensor, weight: float) -> None:
+    for axis in (2, 3):
+        step = image.diff(dim=axis)
+        to.narrow(axis, 1, step.shape[axis]).add_(step, alpha=weight)
+        to.narrow(axis, 0, step.shape[axis]).sub_(step, alpha=weight)
+
+
 def _squares(code: Tensor) -> Tensor:
-    """‖code‖², (B,). Norms of single positions, rounded to bfloat16, are right on the average."""
+    """‖code‖², (B,). Norms of few positions, rounded to bfloat16, are right on the average."""
+    count, channels, height, width = code.shape
+    positions = height * width
     last = code.permute(0, 2, 3, 1)  # contiguous, as a network's codes are
-    if last.shape[1] * last.shape[2] < _MANY:
+    if positions < _MANY:
         return last.float().square().sum((1, 2, 3))
-    norms: Tensor = torch.linalg.vector_norm(last, dim=3)
-    return norms.float().square().sum((1, 2))
+    together = math.gcd(positions, _TOGETHER)
+    rows = last.reshape(count, positions // together, together * channels)
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=2)
+    return norms.float().square().sum(1)
 
 
 def _own_maps(code: Tensor, channels: Sequence[int]) -> Tensor:
+    """(B, M, N) in float32, never the code's own memory."""
+    last = code.permute(0, 2, 3, 1)
     if len(channels) == 1:
-        return code[:, channels[0]].float()
-    return torch.stack([code[b, channel] for b, channel in enumerate(channels)]).float()
+        return last[..., channels[0]].to(torch.float32, copy=True)
+    return torch.stack([last[b, ..., channel] for b, channel in enumerate(channels)]).float()
 
 
 def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from texton.allocator import settle_allocator
 from texton.canvas import Canvas
 from texton.device import Compute
 from texton.network import Encoder, Network
-from texton.objective import Codes, Objective, variation_slope
+from texton.objective import Codes, Objective, add_variation
 from texton.presets import SolverSettings
 from texton.rules import RULES
 
@@ -99,18 +99,22 @@ class Solver:
                 if not self._may_lift_from(codes):
                     del codes  # or two graphs are held at a time
                     codes = encode_all(image)
-                errors = self.objective(codes, image)
+                errors, seeds = self.objective(codes, image), None
                 loss = self._lifted(errors, share, codes, image, index)
             else:
                 errors = loss = self.objective(codes, image)
-            (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
+                seeds = self.objective.seeds
+            (gradient,) = torch.autograd.grad(
+                loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
+            )
             del codes, loss
             gradient = gradient.contiguous()  # as the canvas lies
+            if seeds is not None:
+                gradient /= seeds.reshape(-1, 1, 1, 1)
             rates = [self._rate(b, index) for b in range(len(self.starts))]
             if self._smooths:
-                fading = torch.tensor(rates, device=gradient.device) * self.settings.tv
-                slope = variation_slope(self.canvas.values.detach())
-                gradient.addcmul_(slope, fading.reshape(-1, 1, 1, 1))
+                weights = [rate * self.settings.tv for rate in rates]
+                add_variation(gradient, self.canvas.values.detach(), weights)
             still = self._rule.move(gradient, rates)
             self.canvas.bound()
             self.trace.append(errors.detach())

@@ -99,7 +99,7 @@ def overlap(shares: Tensor) -> float:
     unit = F.normalize(shares, dim=1)
     cosines = unit @ unit.T
     count = len(shares)
-    return float((cosines.sum() - cosines.trace()) / max(1, count * (count - 1)))
+    return float(cosines.fill_diagonal_(0).sum() / max(1, count * (count - 1)))
 
 
 def invert_directions(

@@ -149,8 +149,13 @@ class Solver:
         return any(index < until for until in self._opens_until) or self._least_share < FLOOR
 
     def _watch(self, codes: Codes, index: int) -> Tensor | None:
-        """How alive the filters are, (B,); one that its opening left silent is begun anew."""
-        if self._opening is None:
+        """How alive the filters are, (B,); one that its opening left silent is begun anew.
+
+        Where they are all well alive, they are looked at now and then.
+        """
+        opens = any(index <= until for until in self._opens_until)
+        well = self._least_share > 10 * FLOOR and index % _WINDOW
+        if self._opening is None or (well and not opens):
             return None
         with torch.no_grad():
             share = self._opening.share(codes)

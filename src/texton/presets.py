@@ -31,10 +31,10 @@ class SolverSettings:
             denoised at the end.
     """
 
-    steps: int = 60
+    steps: int = 72
     learning_rate: float = 0.24
     final_rate: float = 0.1
-    betas: tuple[float, float] = (0.5, 0.9)
+    betas: tuple[float, float] = (0.5, 0.8)
     opening: int = 3
     contrast: float = 0.25
     early_stop: bool = True
@@ -45,7 +45,7 @@ class SolverSettings:
 
 
 PRESETS = {
-    "fast": SolverSettings(steps=30, learning_rate=0.16, final_rate=0.2, betas=(0.5, 0.8)),
+    "fast": SolverSettings(steps=30, learning_rate=0.16, final_rate=0.2),
     "normal": SolverSettings(),
     "fine": SolverSettings(steps=160, final_rate=0.05),
     "paper": SolverSettings(steps=1000, rule="sgd2016", learning_rate=0.1, opening=0, tv=0.0),

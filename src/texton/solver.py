@@ -20,7 +20,9 @@ from texton.rules import RULES
 MAX_STARTS = 3
 FLOOR = 0.01  # of the energy asked for: below it a filter is lifted; below half of it, dead
 _WINDOW = 5
-_TAIL = 8
+_LONGER = 0.08  # of all steps, where that is more: over so many an error must have fallen
+_TAIL, _LONGER_TAIL = 8, 0.25  # how many steps, or what share of all, an image settles in
+_SETTLED = 0.7  # of the way along the learning rate's cosine: where settling begins
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,8 @@ class Solver:
         progress = max(0.0, (index - start) / max(1, end - start))
         settles = self._settles[b]
         if settles is not None:
-            progress = max(0.7, 1 - (end - index) / (end - settles) * 0.3)
+            before = max(_SETTLED, (settles - start) / max(1, self.settings.steps - start))
+            progress = 1 - (1 - before) * (end - index) / (end - settles)
         final = self.settings.final_rate
         return final + (1 - final) * 0.5 * (1 + math.cos(progress * math.pi))
 
@@ -222,14 +225,17 @@ class Solver:
             if self.settings.early_stop and still[b]:
                 self._ends[b] = min(self._ends[b], index + 1)
             elif check and self._settles[b] is None and self._flat(b, index):
+                tail = max(_TAIL, int(_LONGER_TAIL * self.settings.steps))
                 self._settles[b] = index
-                self._ends[b] = min(self._ends[b], index + 1 + _TAIL)
+                self._ends[b] = min(self._ends[b], index + 1 + tail)
 
     def _flat(self, b: int, index: int) -> bool:
-        if index < self._opens_until[b] + 3 * _WINDOW or self.settings.rule != "adam":
+        """Whether an error no longer falls: a thousandth from one window of steps to the next."""
+        window = max(_WINDOW, int(_LONGER * self.settings.steps))
+        if index < self._opens_until[b] + 3 * window or self.settings.rule != "adam":
             return False
-        recent = torch.stack([errors[b] for errors in self.trace[-2 * _WINDOW :]])
-        before, now = float(recent[:_WINDOW].mean()), float(recent[_WINDOW:].mean())
+        recent = torch.stack([errors[b] for errors in self.trace[-2 * window :]])
+        before, now = float(recent[:window].mean()), float(recent[window:].mean())
         return before - now < 1e-3 * before
 
     def _shifted(self, image: Tensor, index: int) -> Tensor:

@@ -30,6 +30,9 @@ from texton.solver import Solver
 Modify = Callable[[Tensor], Tensor]
 
 
+_STEPS = {"fast": 50, "normal": 100, "fine": 267}
+
+
 @dataclass(frozen=True)
 class Priors:
     """What natural images are like, for inversions; 0 turns a term off.
@@ -85,7 +88,9 @@ def invert(
             raise TextonError("the paper preset is the 2016 algorithm alone: leave the priors out")
         priors = Priors(tv=0.0)
     settings = solver_settings(preset, steps=steps, jitter=priors.jitter)
-    settings = _for_inversion(settings, steady=not (priors.jitter or priors.fourier))
+    if preset != "paper":
+        settings = replace(settings, steps=steps or _STEPS[preset])
+        settings = _for_inversion(settings, steady=not (priors.jitter or priors.fourier))
     compute = compute_for(settings, device)
     with torch.no_grad():
         code = network.encode(image, layer, compute.exact())[layer]
@@ -126,12 +131,8 @@ def _for_inversion(settings: SolverSettings, steady: bool) -> SolverSettings:
     Curvature helps where every step sees the same problem in bounded pixels: half of Adam's
     error. A jittered image is another problem each time.
     """
-    if settings.rule == "sgd2016":
-        return settings
-    steps = settings.steps if not settings.early_stop else round(settings.steps * 5 / 3)
     return replace(
         settings,
-        steps=steps,
         rule="lbfgs" if steady else "adam",
         learning_rate=0.05,
         final_rate=0.1 if steady else 0.0,

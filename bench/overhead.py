@@ -59,6 +59,7 @@ def bare_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
 def whole_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
     """The Lucent kind: everything computed, everything hooked, everything with a gradient."""
     module = copy.deepcopy(net._module).float().eval().requires_grad_(True)
+    module = module.to(memory_format=torch.contiguous_format)  # as weights come
     seen: dict[str, Tensor] = {}
     for name, part in module.named_modules():
         part.register_forward_hook(lambda _m, _i, output, name=name: seen.update({name: output}))

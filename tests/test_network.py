@@ -185,3 +185,28 @@ def test_half_precision_codes_are_close(net: Network, cat: torch.Tensor) -> None
     rough = net.encode(cat, "relu4_2", compute)["relu4_2"].float()
     exact = net.encode(cat, "relu4_2")["relu4_2"]
     assert (rough - exact).norm() / exact.norm() < 0.05
+
+
+def test_torchs_own_modules_lend_their_weights_and_others_keep_them() -> None:
+    class Scaled(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.weight.data.div_(2)  # as some networks do
+            return super().forward(x)
+
+    exact = choose_compute("cpu", torch.float32)
+    image = torch.rand(1, 3, 16, 16)
+    for kind, lends in ((nn.Conv2d, True), (Scaled, False)):
+        module = nn.Sequential(kind(3, 8, 3), nn.ReLU()).to(memory_format=torch.channels_last)
+        before = module[0].weight.detach().clone()
+        net = Network(module)
+        net.encode(image, "1")
+        copied = next(net._copy(exact).parameters())
+        assert (copied.data_ptr() == module[0].weight.data_ptr()) is lends
+        assert module[0].weight.requires_grad and not copied.requires_grad
+        net._copy(choose_compute("cpu", torch.bfloat16))
+        torch.testing.assert_close(module[0].weight.detach(), before, rtol=0, atol=0)
+        assert module[0].weight.dtype == torch.float32 and type(module[0]) is kind
+        if lends:
+            with torch.no_grad():
+                module[0].weight.mul_(3)
+                torch.testing.assert_close(net.encode(image, "1")["1"], module(image))

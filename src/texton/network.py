@@ -253,9 +253,18 @@ class Network:
         return module
 
     def _frozen(self) -> nn.Module:
-        """A copy in evaluation mode, without gradients for the weights."""
+        """A copy in evaluation mode, without gradients for the weights.
+
+        Modules of torch's own only read their weights, so that they can share them.
+        """
+        memo = {}
+        if all(map(_is_torchs, self._module.modules())):
+            memo = {
+                id(weight): nn.Parameter(weight.detach(), requires_grad=False)
+                for weight in self._module.parameters()
+            }
         try:
-            module = copy.deepcopy(self._module).eval().requires_grad_(False)
+            module = copy.deepcopy(self._module, memo).eval().requires_grad_(False)
         except (RuntimeError, TypeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise TextonError(f"{self.name} cannot be copied: {reason}") from error
@@ -272,6 +281,11 @@ class Network:
                 f"an image of {width}×{height} pixels is too small for {', '.join(names)}: "
                 f"it takes at least {needed} a side"
             )
+
+
+def _is_torchs(part: nn.Module) -> bool:
+    own = part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
+    return type(part).__module__.startswith("torch.nn.") and not own
 
 
 def _per_channel(values: float | Sequence[float], channels: int, name: str) -> Tensor:

@@ -157,4 +157,5 @@ def _vgg19(state: dict[str, Tensor], pooling: str, origin: str) -> nn.Module:
     if problem := misfit(module, state):
         raise TextonError(f"'{origin}' is not a VGG-19: {problem}")
     module.load_state_dict(state, assign=True)
+    module = module.to(memory_format=torch.channels_last)  # as it is computed: shared, not copied
     return module.eval().requires_grad_(False)

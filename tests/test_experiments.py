@@ -61,8 +61,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
 
 
 def tiny(name: str) -> tuple[object, ...]:
-    counts = [(f"--{key}", n) for key, n in COUNTS.items() if key in EXPERIMENTS[name].uses]
-    return (*TINY, *(word for pair in counts for word in pair))
+    uses = EXPERIMENTS[name].uses
+    counts = [(f"--{key}", n) for key, n in COUNTS.items() if key in uses]
+    return (*TINY[: 4 if "preset" in uses else 2], *(word for pair in counts for word in pair))
 
 
 def experiment(run: Run, name: str, *more: object) -> dict[str, Any]:
@@ -201,6 +202,8 @@ def test_a_folder_that_another_run_writes_is_refused(
         (("figure3", "--seed", "-1"), "seed is -1: use 0 to"),
         (("figure3", "--seed", 2**32), "use 0 to 4294967295"),
         (("figure3", "--repeats", "2"), "figure3 does not use --repeats"),
+        (("figure1", "--steps", "2"), "figure1 does not use --steps"),
+        (("figure2", "--preset", "normal"), "figure2 does not use --preset"),
         (("energy-or-gram", "--filters", "4"), "energy-or-gram does not use --filters"),
         (("figure2", "--photos"), "'--photos' requires an argument"),
         (("figure2", "--photos", "--size", "64"), "'--photos' requires an argument"),

@@ -29,7 +29,6 @@ from texton.solver import Solver
 
 Modify = Callable[[Tensor], Tensor]
 
-
 _STEPS = {"fast": 50, "normal": 100, "fine": 267}
 
 
@@ -89,7 +88,7 @@ def invert(
         priors = Priors(tv=0.0)
     settings = solver_settings(preset, steps=steps, jitter=priors.jitter)
     if preset != "paper":
-        settings = replace(settings, steps=steps or _STEPS[preset])
+        settings = replace(settings, steps=inversion_steps(preset, steps))
         settings = _for_inversion(settings, steady=not (priors.jitter or priors.fourier))
     compute = compute_for(settings, device)
     with torch.no_grad():
@@ -123,6 +122,12 @@ def invert(
         trace=tuple(float(step[0]) for step in solver.trace),
         settings=recorded | {"priors": asdict(priors)},
     )
+
+
+def inversion_steps(preset: str, steps: int | None) -> int:
+    """The most evaluations that a code inversion takes: a preset's own, or what was asked for."""
+    asked = solver_settings(preset, steps=steps).steps
+    return asked if steps is not None else _STEPS.get(preset, asked)
 
 
 def _for_inversion(settings: SolverSettings, steady: bool) -> SolverSettings:

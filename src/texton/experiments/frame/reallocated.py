@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from texton.experiments.frame.lab import Lab, Work
 from texton.experiments.frame.samples import Picture
 from texton.experiments.frame.workbench import Made
-from texton.methods.inversion import invert
+from texton.methods.inversion import inversion_steps, invert
 from texton.methods.modified import invert_random
 from texton.network import Network
-from texton.presets import solver_settings
 
 Planned = tuple[Network, Picture, str, Sequence[int], bool]
 _APART = 1000  # between the seeds of two starts
@@ -23,9 +22,7 @@ def plan(lab: Lab, planned: Sequence[Planned], starts: int = 1) -> None:
         planned: network, photograph, layer, draws, whether a plain inversion too.
         starts: from how many starts the draws of the network under test are solved.
     """
-    steps = solver_settings(lab.options.preset, steps=lab.options.steps).steps
-    if lab.options.steps is None:
-        steps = round(steps * 5 / 3)  # what `texton.invert` makes of a preset
+    steps = inversion_steps(lab.options.preset, lab.options.steps)
     works = []
     for network, photo, layer, draws, plain in planned:
         seeds = [_seed(lab, start) for start in range(starts if network is lab.network else 1)]

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from texton import Network, chain
 from texton.chain import Chain
+from texton.convolution import LeanConv2d
 from texton.device import Compute, choose_compute
+from texton.lean import LeanReLU, LeanSequential
 from texton.objective import FeatureMapMatch
 from texton.rectified import is_rectified, rectified_slope
 
@@ -68,7 +70,7 @@ def test_chains_give_the_same(
     monkeypatch.setattr(chain, "LARGE", large)
     module = stack()
     net = Network(module, mean=0.4, std=0.5)
-    encode = net.encoder(wanted, EXACT)
+    encode = net.encoder(wanted, EXACT, once=True)
     for shape in ((2, 3, 21, 18), (1, 3, 24, 25), (2, 3, 21, 18)):
         image = torch.rand(shape, requires_grad=True)
         codes, usual = encode(image), plainly(module, image)
@@ -87,8 +89,8 @@ def test_chains_give_the_same(
 
 def test_a_chain_runs_no_module_that_it_need_not(monkeypatch: pytest.MonkeyPatch) -> None:
     net = Network(stack())
-    encode = net.encoder(["3.1"], EXACT)
-    for kind in (nn.Conv2d, nn.ReLU, nn.Sequential):
+    encode = net.encoder(["3.1"], EXACT, once=True)
+    for kind in (LeanConv2d, LeanReLU, LeanSequential):
         monkeypatch.setattr(kind, "forward", lambda *_: pytest.fail("was called"))
     image = torch.rand(1, 3, 16, 16, requires_grad=True)
     encode(image)["3.1"].sum().backward()
@@ -97,18 +99,37 @@ def test_a_chain_runs_no_module_that_it_need_not(monkeypatch: pytest.MonkeyPatch
 
 def test_only_part_of_what_was_taken_may_have_a_gradient() -> None:
     net, image = Network(stack()), torch.rand(1, 3, 16, 16, requires_grad=True)
-    both = net.encoder(["2", "8"], EXACT)(image)
-    alone = net.encoder(["2"], EXACT)(image)
+    both = net.encoder(["2", "8"], EXACT, once=True)(image)
+    alone = net.encoder(["2"], EXACT, once=True)(image)
     slopes = [torch.autograd.grad(codes["2"].sum(), image)[0] for codes in (both, alone)]
     torch.testing.assert_close(*slopes)
 
 
-def test_a_gradient_is_taken_once() -> None:
+def test_a_gradient_is_taken_once_where_that_was_said() -> None:
     net, image = Network(stack()), torch.rand(1, 3, 16, 16, requires_grad=True)
-    code = net.encoder(["6"], EXACT)(image)["6"]
+    code = net.encoder(["6"], EXACT, once=True)(image)["6"]
     torch.autograd.grad(code.sum(), image, retain_graph=True)
     with pytest.raises(RuntimeError, match="encode the image again"):
         torch.autograd.grad(code.sum(), image)
+    code = net.encode(image, "6")["6"]
+    first = torch.autograd.grad(code.sum(), image, retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(code.sum(), image), first)
+
+
+@pytest.mark.parametrize(("layer", "says"), [("2", "written to before"), ("7", "inplace")])
+def test_a_code_that_was_written_to_has_no_gradient(layer: str, says: str) -> None:
+    net, image = Network(stack()), torch.rand(1, 3, 20, 20, requires_grad=True)
+    codes = net.encoder([layer, "9"], EXACT, once=True)(image)
+    with torch.no_grad():
+        codes[layer].sub_(0.5)
+    with pytest.raises(RuntimeError, match=says):
+        torch.autograd.grad(codes["9"].sum(), image)
+
+
+def test_nothing_wanted_is_nothing_given() -> None:
+    image = torch.rand(1, 3, 16, 16)
+    assert Network(stack()).encode(image, []) == {}
+    assert Network(stack()).encoder([], EXACT, once=True)(image) == {}
 
 
 def hook(module: nn.Sequential) -> None:
@@ -119,7 +140,7 @@ def patch(module: nn.Sequential) -> None:
     module[2].forward = lambda x: -x
 
 
-def train(module: nn.Sequential) -> None:
+def put_in(module: nn.Sequential) -> None:
     module[3].insert(0, nn.Hardtanh())
 
 
@@ -127,7 +148,7 @@ def share(module: nn.Sequential) -> None:
     module[6] = module[2]
 
 
-@pytest.mark.parametrize("change", [hook, patch, train, share])
+@pytest.mark.parametrize("change", [hook, patch, put_in, share])
 def test_what_is_no_plain_chain_is_run_as_it_is(change: Callable[[nn.Sequential], None]) -> None:
     module = stack()
     change(module)
@@ -147,7 +168,7 @@ def test_the_seeds_of_an_error_change_its_gradients_size_alone(
     layer: str, dtype: torch.dtype
 ) -> None:
     net = Network(stack(), mean=0.4, std=0.5)
-    encode = net.encoder([layer], Compute(torch.device("cpu"), dtype))
+    encode = net.encoder([layer], Compute(torch.device("cpu"), dtype), once=True)
     image = torch.rand(2, 3, 32, 32, requires_grad=True)
     total = torch.rand(encode(image)[layer].shape[2:])[None]
     error = FeatureMapMatch(layer, [1, 0], total)
@@ -176,7 +197,8 @@ def test_rectified_slopes_are_torchs_own() -> None:
 
 
 def test_codes_say_whether_they_are_rectified() -> None:
-    codes = Network(stack()).encoder(["2", "3.4", "6", "7"], EXACT)(torch.rand(1, 3, 16, 16))
+    encode = Network(stack()).encoder(["2", "3.4", "6", "7"], EXACT, once=True)
+    codes = encode(torch.rand(1, 3, 16, 16))
     assert {name: is_rectified(code) for name, code in codes.items()} == {
         "2": True, "3.4": False, "6": True, "7": False,
     }  # fmt: skip

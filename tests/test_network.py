@@ -187,7 +187,7 @@ def test_half_precision_codes_are_close(net: Network, cat: torch.Tensor) -> None
     assert (rough - exact).norm() / exact.norm() < 0.05
 
 
-def test_torchs_own_modules_lend_their_weights_and_others_keep_them() -> None:
+def test_only_frozen_modules_of_torchs_own_lend_their_weights() -> None:
     class Scaled(nn.Conv2d):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.weight.data.div_(2)  # as some networks do
@@ -195,18 +195,20 @@ def test_torchs_own_modules_lend_their_weights_and_others_keep_them() -> None:
 
     exact = choose_compute("cpu", torch.float32)
     image = torch.rand(1, 3, 16, 16)
-    for kind, lends in ((nn.Conv2d, True), (Scaled, False)):
+    for kind, trained, lends in (
+        (nn.Conv2d, False, True), (nn.Conv2d, True, False), (Scaled, False, False)
+    ):  # fmt: skip
         module = nn.Sequential(kind(3, 8, 3), nn.ReLU()).to(memory_format=torch.channels_last)
+        module.requires_grad_(trained)
         before = module[0].weight.detach().clone()
         net = Network(module)
         net.encode(image, "1")
         copied = next(net._copy(exact).parameters())
         assert (copied.data_ptr() == module[0].weight.data_ptr()) is lends
-        assert module[0].weight.requires_grad and not copied.requires_grad
+        assert module[0].weight.requires_grad is trained and not copied.requires_grad
         net._copy(choose_compute("cpu", torch.bfloat16))
         torch.testing.assert_close(module[0].weight.detach(), before, rtol=0, atol=0)
         assert module[0].weight.dtype == torch.float32 and type(module[0]) is kind
         if lends:
-            with torch.no_grad():
-                module[0].weight.mul_(3)
-                torch.testing.assert_close(net.encode(image, "1")["1"], module(image))
+            module[0].weight.mul_(3)
+            torch.testing.assert_close(net.encode(image, "1")["1"], module(image))

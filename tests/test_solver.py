@@ -122,7 +122,7 @@ def test_a_silent_filter_is_woken_and_a_dead_one_is_named() -> None:
     assert dead.status == "dead" and dead.starts >= 3 and dead.achieved == 0.0
 
 
-def test_a_filter_that_falls_silent_is_lifted_in_that_step(net: Network, cat: torch.Tensor) -> None:
+def test_a_filter_found_silent_is_lifted_in_that_step(net: Network, cat: torch.Tensor) -> None:
     """What the lift reads is no longer encoded by then, and is encoded anew."""
     settings = solver_settings("normal", steps=20)
     inversion = FilterInversion(cat, net, "relu2_2", settings, choose_compute("cpu"))

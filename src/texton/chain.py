@@ -7,7 +7,7 @@ large one: a third of a shallow layer's step at 128 pixels a side. A chain does 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,10 @@ _LAST = torch.channels_last
 
 
 class Chain:
-    """Images in, codes out, of a frozen network's copy on a CPU.
+    """Images in, codes out, of a frozen network's copy on a CPU, channels last.
 
-    The gradient of a pass can be taken once: what it needs is given back as it is used.
+    The gradient of a pass can be taken once: what it needs is given back as it is used, and the
+    last code may be written over by its own slope.
 
     Args:
         links: what is done to an image, one after the other.
@@ -66,10 +67,9 @@ class Chain:
         if 0 in wanted:
             yield x
         for index, link in enumerate(self.links):
-            code = link.give(x)
+            x, memory = link.run(x, kept is not None)
             if kept is not None:
-                kept.append(link.keep(x, code))
-            x = code
+                kept.append(memory)
             if index + 1 in wanted:
                 yield x
 
@@ -89,7 +89,9 @@ class Chain:
             if slope is not None:
                 slope = self.links[index - 1].back(slope, memory, is_ours)
                 is_ours = True
-        return None if slope is None else (slope.float() * self.scale).contiguous()
+        if slope is None:
+            return None
+        return (slope.float() * self.scale).contiguous()
 
 
 class Link(Protocol):
@@ -97,10 +99,11 @@ class Link(Protocol):
 
     rectifies: bool
 
-    def give(self, x: Tensor) -> Tensor: ...
+    def run(self, x: Tensor, keeps: bool) -> tuple[Tensor, Any]:
+        """The code, and what the gradient needs of the pass if it ``keeps``.
 
-    def keep(self, x: Tensor, code: Tensor) -> Any:
-        """What the gradient needs of a pass; not the code as it is given, which knows its graph."""
+        That is not the code itself as it is given, which knows its graph.
+        """
         ...
 
     def back(self, slope: Tensor, kept: Any, is_ours: bool) -> Tensor:
@@ -114,18 +117,15 @@ class Convolve:
     def __init__(self, part: LeanConv2d, rectifies: bool) -> None:
         self.part, self.rectifies = part, rectifies
 
-    def give(self, x: Tensor) -> Tensor:
-        return self.part.product(x, self.rectifies)
-
-    def keep(self, x: Tensor, code: Tensor) -> Any:
-        return x.shape, _mask_of(code) if self.rectifies else None
+    def run(self, x: Tensor, keeps: bool) -> tuple[Tensor, Any]:
+        code = self.part.product(x, self.rectifies)
+        return code, (x.shape, _Mask.of(code) if keeps and self.rectifies else None)
 
     def back(self, slope: Tensor, kept: Any, is_ours: bool) -> Tensor:
         shape, mask = kept
-        slope = slope.contiguous(memory_format=_LAST)
         if mask is not None:
-            slope = _rectified(slope, mask, is_ours)
-        return self.part.slope(slope, shape, _LAST)
+            slope = mask.rectified(slope, is_ours)
+        return self.part.slope(slope.contiguous(memory_format=_LAST), shape, _LAST)
 
 
 class Rectify:
@@ -133,14 +133,13 @@ class Rectify:
 
     rectifies = True
 
-    def give(self, x: Tensor) -> Tensor:
-        return torch.relu(x)
-
-    def keep(self, x: Tensor, code: Tensor) -> Any:
-        return _mask_of(code)
+    def run(self, x: Tensor, keeps: bool) -> tuple[Tensor, Any]:
+        code = torch.relu(x)
+        return code, _Mask.of(code) if keeps else None
 
     def back(self, slope: Tensor, kept: Any, is_ours: bool) -> Tensor:
-        return _rectified(slope.contiguous(memory_format=_LAST), kept, is_ours)
+        rectified: Tensor = kept.rectified(slope, is_ours)
+        return rectified
 
 
 class Average:
@@ -151,11 +150,8 @@ class Average:
     def __init__(self, part: LeanAvgPool2d) -> None:
         self.part = part
 
-    def give(self, x: Tensor) -> Tensor:
-        return nn.AvgPool2d.forward(self.part, x)
-
-    def keep(self, x: Tensor, code: Tensor) -> Any:
-        return x.shape
+    def run(self, x: Tensor, keeps: bool) -> tuple[Tensor, Any]:
+        return nn.AvgPool2d.forward(self.part, x), x.shape
 
     def back(self, slope: Tensor, kept: Any, is_ours: bool) -> Tensor:
         return self.part.slope(slope, kept, _LAST)
@@ -169,18 +165,15 @@ class Largest:
     def __init__(self, part: nn.MaxPool2d) -> None:
         self.part = part
 
-    def give(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
+    def run(self, x: Tensor, keeps: bool) -> tuple[Tensor, Any]:
+        with torch.set_grad_enabled(keeps):
+            x = x.detach().requires_grad_(keeps)
             code: Tensor = self.part(x)
-        return code
-
-    def keep(self, x: Tensor, code: Tensor) -> Any:
-        return x.detach()
+        return code.detach(), (x, code) if keeps else None
 
     def back(self, slope: Tensor, kept: Any, is_ours: bool) -> Tensor:
-        with torch.enable_grad():
-            x = kept.requires_grad_(True)
-            inner: Tensor = torch.autograd.grad(self.part(x), x, slope)[0]
+        x, code = kept
+        inner: Tensor = torch.autograd.grad(code, x, slope)[0]
         return inner
 
 
@@ -190,7 +183,7 @@ class _Pass(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         kept: list[Any] = []
         codes = tuple(chain.codes(image, kept))
-        ctx.chain, ctx.kept = chain, kept
+        ctx.chain, ctx.kept, ctx.device = chain, kept, image.device
         return codes
 
     @staticmethod
@@ -198,7 +191,8 @@ class _Pass(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Tensor | None, None]:
         if len(ctx.kept) < len(ctx.chain.links):
             raise RuntimeError("the gradient of this pass has been taken: encode the image again")
-        return ctx.chain.slope(slopes, ctx.kept), None
+        slope = ctx.chain.slope(slopes, ctx.kept)
+        return None if slope is None else slope.to(ctx.device), None
 
 
 def chain_of(
@@ -209,13 +203,13 @@ def chain_of(
 ) -> Chain | None:
     """A frozen module as a chain up to the last code wanted.
 
-    None where it is no plain sequence of convolutions, rectifiers and pools, or where somebody
-    looks into it.
+    None where it is no plain sequence of convolutions, rectifiers and pools, where somebody looks
+    into it, or where nothing is wanted.
     """
     parts: list[nn.Module] = []
     spans: dict[str, tuple[int, int]] = {}
     _lay_out(module, "", parts, spans)
-    if any(item.call != 1 or item.module not in spans for item in wanted):
+    if not wanted or any(item.call != 1 or item.module not in spans for item in wanted):
         return None
     places = {item.key: spans[item.module][not item.of_input] for item in wanted}
     parts = parts[: max(places.values())]
@@ -265,22 +259,34 @@ def _is_known(part: nn.Module) -> bool:
         return False
     if isinstance(part, LeanConv2d):
         return part.is_plain()
-    return type(part) in (LeanReLU, LeanAvgPool2d, nn.MaxPool2d, nn.Identity, nn.Dropout)
+    if type(part) is nn.MaxPool2d:
+        return not part.return_indices
+    return type(part) in (LeanReLU, LeanAvgPool2d, nn.Identity, nn.Dropout)
 
 
 def _is_looked_into(part: nn.Module) -> bool:
     return is_watched(part) or bool(part._forward_hooks)
 
 
-def _mask_of(code: Tensor) -> Tensor:
-    """What tells where a rectified code is alive: of a large one, a byte of every element."""
-    return code.bool() if code.numel() >= LARGE else code.detach()
+class _Mask(NamedTuple):
+    """Where a rectified code is alive: itself, or of a large one a byte of every element."""
 
+    tensor: Tensor
+    version: int
 
-def _rectified(slope: Tensor, mask: Tensor, is_ours: bool) -> Tensor:
-    """The gradient to what entered a rectifier."""
-    if is_rectified(slope):
-        return slope
-    if mask.dtype == torch.bool:
-        return masked(slope, mask, slope if is_ours else torch.empty_like(slope))
-    return rectified_slope(slope, mask, slope if is_ours else None)
+    @classmethod
+    def of(cls, code: Tensor) -> _Mask:
+        tensor = code.bool() if code.numel() >= LARGE else code.detach()
+        return cls(tensor, tensor._version)
+
+    def rectified(self, slope: Tensor, is_ours: bool) -> Tensor:
+        """The slope to what entered the rectifier, written over that to its code if it is ours."""
+        if is_rectified(slope):
+            return slope
+        if self.tensor._version != self.version:
+            raise RuntimeError("a code was written to before its gradient was taken: copy it first")
+        is_ours = is_ours and slope.is_contiguous(memory_format=_LAST)
+        slope = slope.contiguous(memory_format=_LAST)
+        if self.tensor.dtype == torch.bool:
+            return masked(slope, self.tensor, slope if is_ours else torch.empty_like(slope))
+        return rectified_slope(slope, self.tensor, slope if is_ours else None)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from texton.chain import Chain, chain_of
+from texton.convolution import has_slope
 from texton.device import Compute, choose_compute, is_out_of_memory
 from texton.errors import TextonError, near_names
 from texton.lean import make_lean
@@ -145,10 +146,15 @@ class Network:
             TextonError: an unknown layer, another number of channels, an image that is too
                 small for the layer.
         """
-        return self.encoder(layers, compute or choose_compute(image.device, torch.float32))(image)
+        compute = compute or choose_compute(image.device, torch.float32)
+        return self.encoder(layers, compute, once=not has_slope(image))(image)
 
-    def encoder(self, layers: Iterable[str] | str, compute: Compute) -> Encoder:
+    def encoder(self, layers: Iterable[str] | str, compute: Compute, once: bool = False) -> Encoder:
         """``encode`` for many images: layers and weights are looked up once, here.
+
+        Args:
+            once: the gradient of its codes is taken at most once, and the codes are not read any
+                more after it: less is kept and copied then.
 
         Raises:
             TextonError: an unknown layer.
@@ -157,7 +163,7 @@ class Network:
         for name in names:
             self.layer(name.removesuffix(INPUT))
         module = self._copy(compute)
-        chain = self._chain(module, names, compute)
+        chain = self._chain(module, names, compute) if once else None
 
         def encode(image: Tensor) -> dict[str, Tensor]:
             if image.ndim != 4 or image.shape[1] != self.channels:
@@ -192,7 +198,7 @@ class Network:
 
     def _chain(self, module: nn.Module, names: list[str], compute: Compute) -> Chain | None:
         """On a CPU, where the calls themselves take time."""
-        if compute.device.type != "cpu":
+        if compute.device.type != "cpu" or not compute.channels_last:
             return None
         wanted = [Collected.parse(name, INPUT) for name in names]
         _, scale = self._affine(compute.device)
@@ -255,14 +261,13 @@ class Network:
     def _frozen(self) -> nn.Module:
         """A copy in evaluation mode, without gradients for the weights.
 
-        Modules of torch's own only read their weights, so that they can share them.
+        Those of torch's own modules are shared where they are frozen already and lie as they are
+        computed: such modules only read them.
         """
-        memo = {}
-        if all(map(_is_torchs, self._module.modules())):
-            memo = {
-                id(weight): nn.Parameter(weight.detach(), requires_grad=False)
-                for weight in self._module.parameters()
-            }
+        memo: dict[int, Any] = {}
+        weights = list(self._module.parameters())
+        if all(map(_is_torchs, self._module.modules())) and all(map(_is_settled, weights)):
+            memo = {id(w): nn.Parameter(w.detach(), requires_grad=False) for w in weights}
         try:
             module = copy.deepcopy(self._module, memo).eval().requires_grad_(False)
         except (RuntimeError, TypeError) as error:
@@ -281,6 +286,11 @@ class Network:
                 f"an image of {width}×{height} pixels is too small for {', '.join(names)}: "
                 f"it takes at least {needed} a side"
             )
+
+
+def _is_settled(weight: Tensor) -> bool:
+    last = weight.ndim != 4 or weight.is_contiguous(memory_format=torch.channels_last)
+    return last and not weight.requires_grad
 
 
 def _is_torchs(part: nn.Module) -> bool:

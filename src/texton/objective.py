@@ -217,11 +217,11 @@ class AlphaNorm(Objective):
 
 
 class _MapError(torch.autograd.Function):
-    """‖code − ψ‖² / ‖ψ‖² in two passes over the code: its slope, 2 (code − ψ), is written at once.
+    """‖code − ψ‖² / ‖ψ‖², whose slope, 2 (code − ψ), is written in one pass over the code.
 
-    Spelt in plain operations it takes seven, which shows in shallow layers. Of a code marked as
+    Spelt in plain operations both take seven, which shows in shallow layers. Of a code marked as
     rectified the slope is zero where the code is, as its rectifier makes it anyway, and marked too.
-    One that is spare, where the seeds are `Objective.seeds`, becomes its own slope.
+    One that is spare becomes its own slope where the seeds are `Objective.seeds`, the very tensor.
     """
 
     @staticmethod
@@ -245,7 +245,7 @@ class _MapError(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         code, own, total, half = ctx.saved_tensors
         at_own = own - total
-        if ctx.spare and torch.equal(slopes[0], half):
+        if ctx.spare and slopes[0].data_ptr() == half.data_ptr():
             slope = code.detach()
         else:
             scale = slopes[0] / half

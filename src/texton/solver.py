@@ -87,11 +87,11 @@ class Solver:
         self._rule = RULES[settings.rule](network, objective, canvas, settings)
         self._alive = canvas.values.detach().clone() if self._opening else None
         self._was_alive = [False] * count
-        self._least_share = 1.0
+        self._shares = [1.0] * count  # as last looked at
         settle_allocator(canvas().shape[2] * canvas().shape[3])
 
     def __iter__(self) -> Iterator[Step]:
-        encode = self.network.encoder(self.objective.layers, self.compute)
+        encode = self.network.encoder(self.objective.layers, self.compute, once=True)
         encode_all = self._encoder_of_all()
         for index in range(self.settings.steps):
             image = self._shifted(self.canvas(), index)
@@ -101,18 +101,18 @@ class Solver:
                 if not self._may_lift_from(codes):
                     del codes  # or two graphs are held at a time
                     codes = encode_all(image)
-                errors, seeds = self.objective(codes, image), None
+                errors = self.objective(codes, image)
                 loss = self._lifted(errors, share, codes, image, index)
             else:
                 errors = loss = self.objective(codes, image)
-                seeds = self.objective.seeds
+            seeds = self.objective.seeds
             (gradient,) = torch.autograd.grad(
                 loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
             )
             del codes, loss
             gradient = gradient.contiguous()  # as the canvas lies
             if seeds is not None:
-                gradient /= seeds.reshape(-1, 1, 1, 1)
+                gradient /= seeds.reshape(-1, *[1] * (gradient.ndim - 1))
             rates = [self._rate(b, index) for b in range(len(self.starts))]
             if self._smooths:
                 weights = [rate * self.settings.tv for rate in rates]
@@ -138,33 +138,40 @@ class Solver:
         """Gives what the opening reads as well: a rectifier's input, then, is a code of its own."""
         opening = self._opening.objective.layers if self._opening else ()
         layers = dict.fromkeys((*self.objective.layers, *opening))
-        return self.network.encoder(layers, self.compute)
+        return self.network.encoder(layers, self.compute, once=True)
 
     def _may_lift(self, index: int) -> bool:
-        return any(index <= until for until in self._opens_until) or self._least_share < 2 * FLOOR
+        opens = any(index <= until for until in self._opens_until)
+        return opens or min(self._shares) < 2 * FLOOR
 
     def _may_lift_from(self, codes: Codes) -> bool:
         assert self._opening is not None
         return all(name in codes for name in self._opening.objective.layers)
 
     def _lifts(self, index: int) -> bool:
-        return any(index < until for until in self._opens_until) or self._least_share < FLOOR
+        return any(index < until for until in self._opens_until) or min(self._shares) < FLOOR
 
     def _watch(self, codes: Codes, index: int) -> Tensor | None:
         """How alive the filters are, (B,); one that its opening left silent is begun anew.
 
-        Where they are all well alive, they are looked at now and then.
+        One that was well alive when last looked at is looked at now and then, and taken to be
+        alive in between.
         """
-        opens = any(index <= until for until in self._opens_until)
-        well = self._least_share > 10 * FLOOR and index % _WINDOW
-        if self._opening is None or (well and not opens):
+        looked_at = [
+            index <= until or share <= 10 * FLOOR or index % _WINDOW == 0
+            for until, share in zip(self._opens_until, self._shares, strict=True)
+        ]
+        if self._opening is None or not any(looked_at):
             return None
         with torch.no_grad():
             share = self._opening.share(codes)
+            if not all(looked_at):
+                share = torch.where(torch.tensor(looked_at, device=share.device), share, 1.0)
         shares = share.tolist()
         self._remember(shares, index)
-        self._least_share = min(shares)
         for b, until in enumerate(self._opens_until):
+            if looked_at[b]:
+                self._shares[b] = shares[b]
             if index == until and index:
                 self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude
                 if shares[b] < FLOOR / 2:

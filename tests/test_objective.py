@@ -5,7 +5,8 @@ import torch
 
 from texton import TextonError
 from texton.codes import isolate
-from texton.objective import AlphaNorm, CodeMatch, FeatureMapMatch, TotalVariation, add_variation
+from texton.objective import CodeMatch, FeatureMapMatch
+from texton.priors import AlphaNorm, TotalVariation, add_variation
 
 
 def test_feature_map_match_is_code_match_with_the_isolated_target() -> None:

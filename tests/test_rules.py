@@ -11,8 +11,8 @@ import texton
 from texton import Network, StyleSettings
 from texton.canvas import PixelCanvas
 from texton.methods import style_transfer
-from texton.objective import TotalVariation
 from texton.presets import SolverSettings
+from texton.priors import TotalVariation
 from texton.rules import Lbfgs
 
 

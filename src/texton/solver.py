@@ -13,8 +13,9 @@ from texton.allocator import settle_allocator
 from texton.canvas import Canvas
 from texton.device import Compute
 from texton.network import Encoder, Network
-from texton.objective import Codes, Objective, add_variation
+from texton.objective import Codes, Objective
 from texton.presets import SolverSettings
+from texton.priors import add_variation
 from texton.rules import RULES
 
 MAX_STARTS = 3

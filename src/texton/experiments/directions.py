@@ -22,8 +22,9 @@ from texton.images import content_hash
 from texton.methods.seeds import generator_for
 from texton.methods.setup import check_photo, compute_for, finished, make_canvas, run
 from texton.network import Network
-from texton.objective import CodeMatch, Codes, Objective, TotalVariation
+from texton.objective import CodeMatch, Codes, Objective
 from texton.presets import SolverSettings, solver_settings
+from texton.priors import TotalVariation
 from texton.result import DEAD_SHARE, Result
 from texton.solver import Opening, Solver
 

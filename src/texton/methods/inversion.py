@@ -22,8 +22,9 @@ from texton.methods.setup import (
     run,
 )
 from texton.network import Network
-from texton.objective import AlphaNorm, CodeMatch, TotalVariation
+from texton.objective import CodeMatch
 from texton.presets import SolverSettings, solver_settings
+from texton.priors import AlphaNorm, TotalVariation
 from texton.result import Result
 from texton.solver import Solver
 

@@ -32,8 +32,9 @@ from texton.methods.setup import (
 )
 from texton.methods.style_settings import METHODS, StyleSettings
 from texton.network import Network
-from texton.objective import CodeMatch, Objective, StatisticMatch, TotalVariation, WeightedSum
+from texton.objective import CodeMatch, Objective, StatisticMatch, WeightedSum
 from texton.presets import PRESETS, SolverSettings, solver_settings
+from texton.priors import TotalVariation
 from texton.result import Result
 from texton.solver import Solver
 

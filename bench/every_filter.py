@@ -4,7 +4,7 @@
 
 Both are atlases, built by the command line as a user builds one (one worker a core), with `normal`
 and with `fast`. The rate of a layer is that of a few of its filters, spread over it. The deep layer
-is built whole; its filters, or every so manieth (`--every`), are made as well by 100 plain Adam
+is built whole; its filters, or every N-th of them (`--every N`), are made as well by 100 plain Adam
 steps (lr 0.045, betas .9, .999, clamped, no opening) in the same number format.
 """
 

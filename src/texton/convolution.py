@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -43,7 +42,7 @@ class LeanConv2d(nn.Conv2d):
         NaN comes out as 0. Large codes take a pass of their own: in its gradient two slopes are
         held at a time, in that of both three.
         """
-        if is_watched(self) or self._forward_hooks or not self.is_plain():
+        if is_looked_into(self) or not self.is_plain():
             return None
         is_large = input.numel() * self.out_channels // self.in_channels >= LARGE
         if is_large and has_slope(input):
@@ -193,7 +192,7 @@ class LeanConv2d(nn.Conv2d):
         if self._suits_library(outer):
             in_blocks = _library_way(_pack(blocks, *how, list(outer.shape)), None, how, False)
         else:
-            in_blocks = partial(F.conv2d, weight=blocks, stride=2, padding=how[0])
+            in_blocks = functools.partial(F.conv2d, weight=blocks, stride=2, padding=how[0])
         rows, columns = (height + 1) // 2, (width + 1) // 2
         four = (len(outer), self.in_channels, 2, 2, rows, columns)
         whole = (len(outer), self.in_channels, 2 * rows, 2 * columns)
@@ -242,6 +241,11 @@ def is_watched(part: nn.Module) -> bool:
     """Whether somebody sees, or changes, what enters a module, or its gradients."""
     hooks = part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
     return bool(hooks) or "forward" in vars(part)
+
+
+def is_looked_into(part: nn.Module) -> bool:
+    """Whether somebody sees, or changes, what a module does at all."""
+    return is_watched(part) or bool(part._forward_hooks)
 
 
 def pair(sides: int | Sequence[int]) -> tuple[int, int]:

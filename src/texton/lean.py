@@ -13,17 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from texton.convolution import (
-    LARGE,
-    LeanConv2d,
-    format_of,
-    has_slope,
-    is_watched,
-    pair,
-)
-from texton.rectified import is_rectified, mark_rectified
-
-_STRIP = 1 << 20  # elements that stay in a core's cache
+from texton.convolution import LARGE, LeanConv2d, format_of, has_slope, is_watched, pair
+from texton.rectified import is_rectified, mark_rectified, rectified_slope
 
 
 class LeanReLU(nn.ReLU):
@@ -115,18 +106,6 @@ def make_lean(module: nn.Module) -> None:
         part.__class__ = _LEAN.get(type(part), type(part))
 
 
-def masked(slope: Tensor, alive: Tensor, out: Tensor) -> Tensor:
-    """``slope`` where ``alive``, a mask of bytes, says so, in strips; ``out`` may be ``slope``."""
-    ones = alive.view(torch.int8)  # turned into numbers seven times as fast as from bool
-    height = slope.shape[-2]
-    rows = max(1, _STRIP * height // slope.numel())
-    for top in range(0, height, rows):
-        strip = (-2, top, min(rows, height - top))
-        factor = ones.narrow(*strip).to(slope.dtype)
-        torch.mul(slope.narrow(*strip), factor, out=out.narrow(*strip))
-    return out
-
-
 class _MaskedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -138,7 +117,7 @@ class _MaskedReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> Tensor:
         (alive,) = ctx.saved_tensors
-        return masked(slopes[0], alive, torch.empty_like(slopes[0]))
+        return rectified_slope(slopes[0], alive)
 
 
 class _AveragePool(torch.autograd.Function):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from texton.chain import Chain, chain_of
-from texton.convolution import has_slope
+from texton.convolution import has_slope, is_looked_into
 from texton.device import Compute, choose_compute, is_out_of_memory
 from texton.errors import TextonError, near_names
 from texton.lean import make_lean
@@ -294,8 +294,7 @@ def _is_settled(weight: Tensor) -> bool:
 
 
 def _is_torchs(part: nn.Module) -> bool:
-    own = part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
-    return type(part).__module__.startswith("torch.nn.") and not own
+    return type(part).__module__.startswith("torch.nn.") and not is_looked_into(part)
 
 
 def _per_channel(values: float | Sequence[float], channels: int, name: str) -> Tensor:

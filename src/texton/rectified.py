@@ -1,9 +1,12 @@
-"""Marks on tensors: those that a rectifier has no more work with, those that nobody reads again."""
+"""Rectified codes: their slopes, and marks on tensors that a rectifier has no more work with, or
+that nobody reads again."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+_STRIP = 1 << 20  # elements that stay in a core's cache
 
 
 def mark_rectified(x: Tensor) -> None:
@@ -26,15 +29,30 @@ def is_spare(code: Tensor) -> bool:
     return hasattr(code, "is_spare")
 
 
-def rectified_slope(slope: Tensor, code: Tensor, out: Tensor | None = None) -> Tensor:
-    """``slope`` where a rectified code is alive, 0 elsewhere, into ``out`` if that is given.
+def rectified_slope(slope: Tensor, alive: Tensor, out: Tensor | None = None) -> Tensor:
+    """``slope`` where a rectified code is alive, 0 elsewhere.
 
-    A code's bits, read as an integer, are above 0 where it is: numbers of two bytes are compared
-    so in half the time.
+    Args:
+        alive: the code itself, or a mask of bytes.
+        out: where to write it, which may be ``slope``.
     """
     result = torch.empty_like(slope) if out is None else out
+    if alive.dtype == torch.bool:
+        _mask(slope, alive, result)
+        return result
+    # A code's bits, read as an integer, are above 0 where it is: for two bytes in half the time.
     bits = torch.int16 if slope.dtype.itemsize == 2 else slope.dtype
     torch.ops.aten.threshold_backward.grad_input(
-        slope.view(bits), code.view(bits), 0, grad_input=result.view(bits)
+        slope.view(bits), alive.view(bits), 0, grad_input=result.view(bits)
     )
     return result
+
+
+def _mask(slope: Tensor, alive: Tensor, out: Tensor) -> None:
+    ones = alive.view(torch.int8)  # turned into numbers seven times as fast as from bool
+    height = slope.shape[-2]
+    rows = max(1, _STRIP * height // slope.numel())
+    for top in range(0, height, rows):
+        strip = (-2, top, min(rows, height - top))
+        factor = ones.narrow(*strip).to(slope.dtype)
+        torch.mul(slope.narrow(*strip), factor, out=out.narrow(*strip))

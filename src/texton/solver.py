@@ -97,13 +97,13 @@ class Solver:
         for index in range(self.settings.steps):
             image = self._shifted(self.canvas(), index)
             codes = (encode_all if self._may_lift(index) else encode)(image)
-            share = self._watch(codes, index)
-            if share is not None and self._lifts(index):
+            self._watch(codes, index)
+            if self._lifts(index):
                 if not self._may_lift_from(codes):
                     del codes  # or two graphs are held at a time
                     codes = encode_all(image)
                 errors = self.objective(codes, image)
-                loss = self._lifted(errors, share, codes, image, index)
+                loss = self._lifted(errors, codes, image, index)
             else:
                 errors = loss = self.objective(codes, image)
             seeds = self.objective.seeds
@@ -152,36 +152,31 @@ class Solver:
     def _lifts(self, index: int) -> bool:
         return any(index < until for until in self._opens_until) or min(self._shares) < FLOOR
 
-    def _watch(self, codes: Codes, index: int) -> Tensor | None:
-        """How alive the filters are, (B,); one that its opening left silent is begun anew.
+    def _watch(self, codes: Codes, index: int) -> None:
+        """Note how alive the filters are, and begin one anew that its opening left silent.
 
         One that was well alive when last looked at is looked at now and then, and taken to be
         alive in between.
         """
         looked_at = [
-            index <= until or share <= 10 * FLOOR or index % _WINDOW == 0
-            for until, share in zip(self._opens_until, self._shares, strict=True)
+            b
+            for b, (until, share) in enumerate(zip(self._opens_until, self._shares, strict=True))
+            if index <= until or share <= 10 * FLOOR or index % _WINDOW == 0
         ]
-        if self._opening is None or not any(looked_at):
-            return None
+        if self._opening is None or not looked_at:
+            return
         with torch.no_grad():
-            share = self._opening.share(codes)
-            if not all(looked_at):
-                share = torch.where(torch.tensor(looked_at, device=share.device), share, 1.0)
-        shares = share.tolist()
-        self._remember(shares, index)
-        for b, until in enumerate(self._opens_until):
-            if looked_at[b]:
-                self._shares[b] = shares[b]
-            if index == until and index:
+            shares = self._opening.share(codes).tolist()
+        for b in looked_at:
+            self._shares[b] = shares[b]
+            if shares[b] >= 0.6 * FLOOR:
+                self._remember(b)
+            if index == self._opens_until[b] and index:
                 self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude
                 if shares[b] < FLOOR / 2:
                     self._start_again(b, index)
-        return share
 
-    def _lifted(
-        self, errors: Tensor, share: Tensor, codes: Codes, image: Tensor, index: int
-    ) -> Tensor:
+    def _lifted(self, errors: Tensor, codes: Codes, image: Tensor, index: int) -> Tensor:
         """What is minimised where a filter opens, or is nearly silent."""
         assert self._opening is not None
         opens = [index < until for until in self._opens_until]
@@ -189,18 +184,15 @@ class Solver:
         if all(opens):
             return lift
         opening = torch.tensor(opens, device=errors.device)
-        silence = (1 - share / FLOOR).clamp(0, 1)
+        silence = (1 - torch.tensor(self._shares, device=errors.device) / FLOOR).clamp(0, 1)
         return torch.where(opening, lift, errors + silence * lift)
 
-    def _remember(self, shares: list[float], index: int) -> None:
-        """Keep images whose filters are alive: now and then, and in every step of a weak one."""
+    def _remember(self, b: int) -> None:
+        """Keep an image whose filter is alive."""
         assert self._alive is not None
+        self._was_alive[b] = True
         with torch.no_grad():
-            for b, share in enumerate(shares):
-                due = not self._was_alive[b] or share < 10 * FLOOR or index % _WINDOW == 0
-                if share >= 0.6 * FLOOR and due:
-                    self._was_alive[b] = True
-                    self._alive[b] = self.canvas.values[b]
+            self._alive[b] = self.canvas.values[b]
 
     def _start_again(self, b: int, index: int) -> None:
         opening = 2 * self.settings.opening

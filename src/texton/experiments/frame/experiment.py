@@ -17,7 +17,7 @@ class Experiment:
         section: of the paper.
         question: one or two sentences.
         method: paragraphs in plain words.
-        uses: which of ``preset``, ``filters`` and ``repeats`` it heeds.
+        uses: which of ``preset`` (and with it ``steps``), ``filters`` and ``repeats`` it heeds.
         defaults: a run of a few minutes on two cores.
     """
 

@@ -50,7 +50,8 @@ def run_experiment(
     options = experiment.defaults.given(chosen or {})
     if options.folder is not None and not experiment.takes_folder:
         raise TextonError(f"{name} takes no folder: give files by --photos and --styles")
-    for key, needed in (("preset",) * 2, ("steps", "preset"), ("filters",) * 2, ("repeats",) * 2):
+    for key in ("preset", "steps", "filters", "repeats"):
+        needed = "preset" if key == "steps" else key
         if (chosen or {}).get(key) is not None and needed not in experiment.uses:
             raise TextonError(f"{name} does not use --{key}: leave it out")
     started = time.perf_counter()

@@ -21,9 +21,9 @@ import report
 
 from texton.atlas.build import jobs_of
 from texton.atlas.plan import Asked, Plan, make_plan
-from texton.atlas.work import UnitWork
-from texton.engines import LocalEngine
-from texton.store import Store
+from texton.jobs.engines import LocalEngine
+from texton.jobs.store import Store
+from texton.jobs.work import UnitWork
 
 PHOTO = report.PAGE.parent.parent / "examples" / "chelsea.jpg"
 

@@ -28,7 +28,7 @@ from time_to_error import PLAIN, solve
 
 import texton
 from texton import load_network, write_image
-from texton.result import DEAD_SHARE
+from texton.methods.result import DEAD_SHARE
 
 PRESETS = ("normal", "fast")
 

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from texton import Network, load_network
-from texton.device import choose_compute
-from texton.methods.filters import FilterInversion
+from texton.methods.feature_map_inversion import FilterInversion
 from texton.methods.seeds import generator_for
-from texton.presets import SolverSettings
+from texton.network.device import choose_compute
+from texton.solve.presets import SolverSettings
 
 LAYERS = ("relu1_2", "relu3_2", "relu5_2")
 

@@ -86,7 +86,7 @@ def machine() -> str:
             if line.startswith("model name"):
                 name = line.split(":", 1)[1].strip()
                 break
-    how = texton.device.choose_compute("cpu").describe()
+    how = texton.network.device.choose_compute("cpu").describe()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
         f"{name}, {cores} cores, {torch.get_num_threads()} threads, {how['dtype']}, "

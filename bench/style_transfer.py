@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import texton
-from texton.weights import VGG19_CONVS, paper_vgg19
+from texton.network.weights import VGG19_CONVS, paper_vgg19
 
 STYLE = [f"relu{block}_1" for block in range(1, 6)]
 CONTENT = "relu4_2"

@@ -19,12 +19,12 @@ import report
 from torch import Tensor
 
 from texton import Network, load_network
-from texton.device import choose_compute
-from texton.images import as_saved, content_hash
-from texton.methods.filters import FilterInversion
+from texton.images.files import as_saved, content_hash
+from texton.methods.feature_map_inversion import FilterInversion
+from texton.methods.result import DEAD_SHARE
 from texton.methods.seeds import generator_for
-from texton.presets import SolverSettings, solver_settings
-from texton.result import DEAD_SHARE
+from texton.network.device import choose_compute
+from texton.solve.presets import SolverSettings, solver_settings
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
 PLAIN = SolverSettings(

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from tests.conftest import EXAMPLES
-from texton.store import TEMPORARY, Store
+from texton.jobs.store import TEMPORARY, Store
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 QUICK = ("--size", "32", "--steps", "4")

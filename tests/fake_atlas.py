@@ -17,8 +17,8 @@ from PIL import Image
 
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.serve import listen, make_app
-from texton.manifest import AtlasLayer, AtlasPhoto, Manifest
-from texton.store import UNIT_FORMAT, Store, Unit
+from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
+from texton.jobs.store import UNIT_FORMAT, Store, Unit
 
 SIZE = (48, 32)
 Status = Callable[[Unit], str | None]

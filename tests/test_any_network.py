@@ -19,7 +19,7 @@ import texton
 from tests.conftest import EXAMPLES, Run
 from tests.test_cli import assert_refused
 from texton import Network, TextonError, load_network
-from texton.device import Compute
+from texton.network.device import Compute
 
 CAT = EXAMPLES / "chelsea.jpg"
 DIGITS = f"{EXAMPLES / 'digits.py'}:digits"

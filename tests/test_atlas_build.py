@@ -38,12 +38,12 @@ from texton.atlas.choose import choose_channels, choose_layers, photo_name
 from texton.atlas.estimate import _between, _sample
 from texton.atlas.plan import Asked, make_plan
 from texton.atlas.settings import DEFAULTS, check_same, complete
-from texton.atlas.work import Made, UnitWork
-from texton.codes import energy_shares
-from texton.device import Compute
-from texton.engines import Engine, LocalEngine, RayEngine
-from texton.manifest import Manifest
-from texton.store import Store, Unit
+from texton.jobs.engines import Engine, LocalEngine, RayEngine
+from texton.jobs.manifest import Manifest
+from texton.jobs.store import Store, Unit
+from texton.jobs.work import Made, UnitWork
+from texton.network.codes import energy_shares
+from texton.network.device import Compute
 
 SMALL = ("--layers", "relu1_1,relu2_1", "--channels", "0,3", *QUICK)
 
@@ -153,7 +153,7 @@ def test_what_would_mix_or_cannot_be_is_refused(
 ) -> None:
     from safetensors.torch import save_file
 
-    from texton.weights import paper_vgg19
+    from texton.network.weights import paper_vgg19
 
     if "other.safetensors" in words:
         state = paper_vgg19()

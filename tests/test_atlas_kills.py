@@ -26,7 +26,7 @@ from tests.atlases import (
     workers,
 )
 from tests.conftest import Run
-from texton.store import TEMPORARY, Store, Unit
+from texton.jobs.store import TEMPORARY, Store, Unit
 
 
 def kill_a_worker_then_all(root: Path, process: subprocess.Popen[str], mark: str) -> list[int]:

@@ -16,7 +16,7 @@ from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.export import export
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.site import Site
-from texton.store import Unit
+from texton.jobs.store import Unit
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

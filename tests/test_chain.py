@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from texton import Network, chain
-from texton.chain import Chain
-from texton.convolution import LeanConv2d
-from texton.device import Compute, choose_compute
-from texton.lean import LeanReLU, LeanSequential
-from texton.objective import FeatureMapMatch
-from texton.rectified import is_rectified, rectified_slope
+from texton import Network
+from texton.network.device import Compute, choose_compute
+from texton.network.fast import chain
+from texton.network.fast.chain import Chain
+from texton.network.fast.convolution import LeanConv2d
+from texton.network.fast.modules import LeanReLU, LeanSequential
+from texton.network.fast.rectified import is_rectified, rectified_slope
+from texton.solve.objective import FeatureMapMatch
 
 EXACT = choose_compute("cpu", torch.float32)
 

@@ -109,7 +109,7 @@ def test_invert_takes_its_priors(run: Run, tmp_path: Path) -> None:
 def test_pooling_and_weights_by_option(run: Run, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    from texton.weights import paper_vgg19
+    from texton.network.weights import paper_vgg19
 
     save_file(paper_vgg19(), tmp_path / "w.safetensors")
     base = ("filter", CAT, "relu2_1:9", *QUICK)
@@ -189,7 +189,7 @@ class Evil:
 
 
 def make_bad_weights(folder: Path) -> None:
-    from texton.weights import VGG19_CONVS
+    from texton.network.weights import VGG19_CONVS
 
     torch.save({"conv1_1.weight": Evil()}, folder / "evil.pth")
     torch.save({"layer.weight": torch.zeros(3)}, folder / "foreign.pth")

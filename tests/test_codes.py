@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from texton import TextonError
-from texton.codes import channel_sums, energy_shares, isolate, strongest, total_map
+from texton.network.codes import channel_sums, energy_shares, isolate, strongest, total_map
 
 sizes = st.tuples(st.integers(1, 2), st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
 

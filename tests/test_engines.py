@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.atlases import CAT, QUICK, build, check_complete, until
-from texton.engines import Engine, Ledger, LocalEngine, RayEngine
 from texton.errors import TextonError
+from texton.jobs.engines import Engine, Ledger, LocalEngine, RayEngine
 
 
 class Squares:

@@ -19,17 +19,17 @@ from PIL import Image
 from tests.conftest import EXAMPLES, Run
 from tests.patterns import GREEN, PURPLE, stripes
 from tests.test_cli import assert_refused
-from texton.experiments import depth, specific_texture
 from texton.experiments.catalogue import EXPERIMENTS
-from texton.experiments.energy_or_gram import _wrong_filters
-from texton.experiments.frame.findings import Findings, Verdict
-from texton.experiments.frame.lab import Lab
-from texton.experiments.frame.options import Options
-from texton.experiments.frame.report import write_report
-from texton.experiments.frame.samples import read_pictures
-from texton.experiments.frame.workbench import Made, Workbench
+from texton.experiments.claims import depth, specific_texture
+from texton.experiments.claims.energy_or_gram import _wrong_filters
+from texton.experiments.harness.lab import Lab
+from texton.experiments.harness.options import Options
+from texton.experiments.harness.samples import read_pictures
+from texton.experiments.harness.workbench import Made, Workbench
 from texton.experiments.measures.statistics import Estimate, rank_trend
 from texton.experiments.measures.structure import spectral_slope
+from texton.experiments.report.findings import Findings, Verdict
+from texton.experiments.report.report import write_report
 from texton.methods.fingerprint import fingerprint
 
 TINY: tuple[object, ...] = ("--size", 48, "--steps", 3)
@@ -137,7 +137,7 @@ def test_a_second_run_makes_nothing_again_and_says_the_same(
     def never(*_: object, **__: object) -> Any:
         raise AssertionError("solved again")
 
-    monkeypatch.setattr("texton.experiments.frame.textures.iter_filters", never)
+    monkeypatch.setattr("texton.experiments.harness.series.iter_filters", never)
     second = experiment(run, "figure3", *inputs)
     assert second["verdicts"] == first["verdicts"]
     assert (root / "data.json").read_bytes() == data

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 import texton
 from tests.conftest import Run
-from texton.images import to_bytes
+from texton.images.files import to_bytes
 
 SIZE = (48, 32)
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from texton import convolution, lean
-from texton.allocator import settle_allocator
-from texton.lean import make_lean
-from texton.objective import FeatureMapMatch
-from texton.rectified import is_rectified, mark_rectified
+from texton.network.fast import convolution
+from texton.network.fast import modules as lean
+from texton.network.fast.allocator import settle_allocator
+from texton.network.fast.modules import make_lean
+from texton.network.fast.rectified import is_rectified, mark_rectified
+from texton.solve.objective import FeatureMapMatch
 
 MODULES: dict[str, Callable[[], nn.Module]] = {
     "chain": lambda: nn.Sequential(

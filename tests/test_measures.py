@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from texton.codes import gram, means
 from texton.errors import TextonError
 from texton.experiments.directions import dense_blends, disjoint_blends, overlap
 from texton.experiments.measures import colour, structure
@@ -36,7 +35,8 @@ from texton.experiments.measures.style_statistics import (
     explained,
     shuffled,
 )
-from texton.network import Network
+from texton.network.codes import gram, means
+from texton.network.network import Network
 
 BLACK, WHITE = torch.zeros(3, 32, 32), torch.ones(3, 32, 32)
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 import texton
 from texton import Network, TextonError
-from texton.device import choose_compute
-from texton.weights import VGG19_CONVS, paper_vgg19
+from texton.network.device import choose_compute
+from texton.network.weights import VGG19_CONVS, paper_vgg19
 
 
 def plain_vgg19(image: torch.Tensor, last: str, pool: str = "avg") -> torch.Tensor:

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from texton import TextonError
-from texton.codes import isolate
-from texton.objective import CodeMatch, FeatureMapMatch
-from texton.priors import AlphaNorm, TotalVariation, add_variation
+from texton.network.codes import isolate
+from texton.solve.objective import CodeMatch, FeatureMapMatch
+from texton.solve.priors import AlphaNorm, TotalVariation, add_variation
 
 
 def test_feature_map_match_is_code_match_with_the_isolated_target() -> None:

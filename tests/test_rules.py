@@ -9,11 +9,11 @@ import torch
 
 import texton
 from texton import Network, StyleSettings
-from texton.canvas import PixelCanvas
-from texton.methods import style_transfer
-from texton.presets import SolverSettings
-from texton.priors import TotalVariation
-from texton.rules import Lbfgs
+from texton.methods import style as style_transfer
+from texton.solve.canvas import PixelCanvas
+from texton.solve.presets import SolverSettings
+from texton.solve.priors import TotalVariation
+from texton.solve.rules import Lbfgs
 
 
 def test_lbfgs_finds_the_bounded_minimum_of_an_ill_conditioned_quadratic(net: Network) -> None:

@@ -25,8 +25,8 @@ from tests.test_cli import assert_refused
 from texton.atlas.index import TextureIndex
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.serve import _events, make_app
-from texton.manifest import AtlasLayer
-from texton.store import Store, Unit
+from texton.jobs.manifest import AtlasLayer
+from texton.jobs.store import Store, Unit
 
 
 def test_a_port_that_is_taken_is_refused(run: Run, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from texton.atlas.site import addresses
 from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.pictures import thumbnail
 from texton.atlas.site.site import Site
-from texton.store import Store, Unit
+from texton.jobs.store import Store, Unit
 
 EVIL = "<script>alert(1)</script>"
 ODD = "_blocks.2._swish#2"

@@ -14,14 +14,14 @@ from torch import nn
 
 import texton
 from texton import Network, TextonError
-from texton.codes import isolate
-from texton.device import Compute, choose_compute
-from texton.images import as_saved
-from texton.methods.filters import FilterInversion
+from texton.images.files import as_saved
+from texton.methods.feature_map_inversion import FilterInversion
 from texton.methods.seeds import generator_for
-from texton.objective import Activation, Codes
-from texton.presets import PRESETS, solver_settings
-from texton.solver import Opening
+from texton.network.codes import isolate
+from texton.network.device import Compute, choose_compute
+from texton.solve.objective import Activation, Codes
+from texton.solve.presets import PRESETS, solver_settings
+from texton.solve.solver import Opening
 
 
 def in_batches_of(count: int):  # type: ignore[no-untyped-def]
@@ -158,7 +158,7 @@ def test_the_paper_preset_is_the_algorithm_of_2016(net: Network, cat: torch.Tens
     steps, layer, channel = 12, "relu2_1", 5
     result = texton.invert_filter(cat, net, layer, channel, preset="paper", steps=steps, seed=1)
 
-    from texton.images import content_hash
+    from texton.images.files import content_hash
 
     generator = generator_for(1, content_hash(cat), layer, channel)
     x = torch.rand(cat.shape[1:], generator=generator)[None] * 0.2 - 0.1

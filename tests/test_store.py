@@ -16,9 +16,9 @@ import torch
 
 import texton
 from texton.errors import TextonError
-from texton.images import content_hash, write_image
-from texton.manifest import AtlasLayer, AtlasPhoto, Manifest
-from texton.store import _KERNEL_ONLY, Store, Unit, folder_name
+from texton.images.files import content_hash, write_image
+from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
+from texton.jobs.store import _KERNEL_ONLY, Store, Unit, folder_name
 
 MANIFEST = Manifest(
     texton="0",
@@ -251,7 +251,7 @@ def test_a_file_system_without_locks_is_told(store: Store, monkeypatch: pytest.M
 
 def test_the_lock_keeps_a_second_build_out_and_dies_with_its_owner(store: Store) -> None:
     hold = (
-        "import sys, time; from texton.store import Store\n"
+        "import sys, time; from texton.jobs.store import Store\n"
         f"with Store.open({str(store.root)!r}).lock(): print('held', flush=True); time.sleep(60)"
     )
     assert not store.is_locked()

@@ -13,7 +13,7 @@ from tests.conftest import EXAMPLES, Run
 from tests.patterns import GREEN, PURPLE, stripes
 from tests.test_cli import assert_refused
 from texton.errors import TextonError
-from texton.experiments.frame.run import run_experiment
+from texton.experiments.harness.run import run_experiment
 
 
 def folder_of(root: Path, works: dict[str, list[Image.Image]]) -> Path:
@@ -122,7 +122,7 @@ def test_without_the_optional_network_only_its_row_is_missing(
     def missing(_: object) -> None:
         raise TextonError("the package efficientnet is missing")
 
-    monkeypatch.setattr("texton.experiments.style_identity.held_out", missing)
+    monkeypatch.setattr("texton.experiments.claims.style_identity.held_out", missing)
     works = {
         style: [stripes(i + 9 * turned, bool(turned), PURPLE) for i in range(2)]
         for turned, style in enumerate(("upright", "lying"))

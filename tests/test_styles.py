@@ -17,7 +17,7 @@ from tests.conftest import EXAMPLES, Run
 from tests.test_cli import assert_refused
 from tests.test_codes import codes
 from texton import Network, StyleSettings, TextonError
-from texton.codes import (
+from texton.network.codes import (
     channel_sums,
     gram,
     match_ranks,
@@ -26,7 +26,7 @@ from texton.codes import (
     reallocate,
     scale_energy,
 )
-from texton.device import Compute
+from texton.network.device import Compute
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 QUICK = ("--size", 48, "--steps", 4)
@@ -143,7 +143,7 @@ def test_the_paper_preset_is_2016s(net: Network, cat: torch.Tensor, coffee: torc
     target = net.encode(coffee, "relu1_1")["relu1_1"].mean((2, 3))
     positions = code.shape[2] * code.shape[3]
     expected = 0.5 * (code.sum((2, 3)) - target * positions).square().sum() / (64 * positions)
-    from texton.methods.paper_style import Sums2016
+    from texton.methods.paper2016 import Sums2016
 
     torch.testing.assert_close(Sums2016("x", target)({"x": code}, cat)[0], expected)
 

@@ -13,24 +13,10 @@ from numpy.typing import NDArray
 
 from tests.conftest import EXAMPLES
 from texton import Network
-from texton.experiments import gram_explained, reallocation
-from texton.experiments.energy_or_gram import _wrong_filters, _wrong_name
-from texton.experiments.frame.findings import Findings, Verdict
-from texton.experiments.frame.lab import Lab
-from texton.experiments.frame.options import Options
-from texton.experiments.frame.run import run_experiment
-from texton.experiments.frame.samples import Picture
-from texton.experiments.frame.workbench import Workbench
-from texton.experiments.measures.statistics import Estimate
-from texton.experiments.measures.style_statistics import (
-    STATISTICS,
-    apart,
-    distances_by_layer,
-    measure,
-    over_pairs,
-)
-from texton.experiments.style_pairs import MEASURES, WRONG, Pair, agreement, compare, control
-from texton.experiments.style_retrieval import (
+from texton.experiments.claims import gram_explained, reallocation
+from texton.experiments.claims.energy_or_gram import _wrong_filters, _wrong_name
+from texton.experiments.claims.style_pairs import MEASURES, WRONG, Pair, agreement, compare, control
+from texton.experiments.claims.style_retrieval import (
     COLOUR,
     GREY,
     HISTOGRAM,
@@ -40,7 +26,21 @@ from texton.experiments.style_retrieval import (
     Judge,
     verdicts,
 )
-from texton.experiments.style_retrieval import compare as compare_statistics
+from texton.experiments.claims.style_retrieval import compare as compare_statistics
+from texton.experiments.harness.lab import Lab
+from texton.experiments.harness.options import Options
+from texton.experiments.harness.run import run_experiment
+from texton.experiments.harness.samples import Picture
+from texton.experiments.harness.workbench import Workbench
+from texton.experiments.measures.statistics import Estimate
+from texton.experiments.measures.style_statistics import (
+    STATISTICS,
+    apart,
+    distances_by_layer,
+    measure,
+    over_pairs,
+)
+from texton.experiments.report.findings import Findings, Verdict
 
 Array = NDArray[np.float64]
 NOTHING = Picture("nothing", torch.zeros(1, 3, 8, 8))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from texton.atlas.plan import Asked, Plan, existing, make_plan
-from texton.atlas.work import Made, UnitWork
-from texton.engines import Engine
-from texton.store import Store, Unit
+from texton.jobs.engines import Engine
+from texton.jobs.store import Store, Unit
+from texton.jobs.work import Made, UnitWork
 
 _JOB = 32  # units that share a photograph's code; at most so many are done again after a crash
 _JOBS_PER_WORKER = 4  # at least, so that no worker is left alone with a long last job

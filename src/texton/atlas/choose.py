@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from texton.codes import energy_shares, strongest
 from texton.errors import TextonError, near_names
-from texton.network import Network
+from texton.network.codes import energy_shares, strongest
+from texton.network.network import Network
 
 _MOST = 1_000_000
 _HOW = "name channels as 4, 0-63, 0,7,31, all or top8"

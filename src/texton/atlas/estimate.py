@@ -12,9 +12,9 @@ from typing import Any
 
 from texton.atlas.build import left
 from texton.atlas.plan import Plan
-from texton.atlas.work import UnitWork
-from texton.engines import Engine, LocalEngine
-from texton.store import Store, Unit
+from texton.jobs.engines import Engine, LocalEngine
+from texton.jobs.store import Store, Unit
+from texton.jobs.work import UnitWork
 
 _LAYERS = 6  # solved for the measurement, spread over the depth of the network
 _UNITS = 3  # of each: the first warms a worker up, the median forgets it

@@ -14,7 +14,7 @@ from texton.atlas.textures import (
     write_textures,
 )
 from texton.errors import TextonError
-from texton.store import Store, Unit
+from texton.jobs.store import Store, Unit
 
 
 class TextureIndex:

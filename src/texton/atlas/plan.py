@@ -14,12 +14,12 @@ from torch import Tensor
 from texton.atlas.choose import choose_channels, choose_layers, joined, photo_name
 from texton.atlas.settings import DEFAULTS, NETWORK_DEFAULTS, check_same, complete
 from texton.errors import TextonError
-from texton.images import content_hash, read_image
-from texton.manifest import AtlasLayer, AtlasPhoto, Manifest
-from texton.network import Network
-from texton.store import TEMPORARY, Store, needs_exact
+from texton.images.files import content_hash, read_image
+from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
+from texton.jobs.store import TEMPORARY, Store, needs_exact
+from texton.network.load import load_network
+from texton.network.network import Network
 from texton.version import __version__
-from texton.zoo import load_network
 
 _BEFORE_THE_MANIFEST = ("lock", "photos")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from texton.errors import TextonError
-from texton.manifest import Manifest
+from texton.jobs.manifest import Manifest
 from texton.methods.seeds import generator_for
 from texton.methods.setup import compute_for
-from texton.network import Network
-from texton.presets import solver_settings
+from texton.network.network import Network
+from texton.solve.presets import solver_settings
 from texton.version import __version__
 
 DEFAULTS: dict[str, Any] = {

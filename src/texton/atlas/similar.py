@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from texton.atlas.textures import Texture
-from texton.images import write_bytes
-from texton.store import Store, Unit
+from texton.images.files import write_bytes
+from texton.jobs.store import Store, Unit
 
 FORMAT = "texton-similar/1"
 NEIGHBOURS = 8

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from texton.codes import moments
-from texton.device import choose_compute
 from texton.errors import TextonError
-from texton.images import read_image, write_bytes
-from texton.network import Network
-from texton.store import Store, Unit
-from texton.zoo import load_network
+from texton.images.files import read_image, write_bytes
+from texton.jobs.store import Store, Unit
+from texton.network.codes import moments
+from texton.network.device import choose_compute
+from texton.network.load import load_network
+from texton.network.network import Network
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 FORMAT = "texton-textures/1"

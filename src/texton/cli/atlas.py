@@ -14,11 +14,11 @@ from texton.atlas.build import Build, open_build, summary
 from texton.atlas.estimate import estimate
 from texton.atlas.plan import Asked, Plan, make_plan
 from texton.cli import atlas_site
-from texton.cli import common as c
-from texton.cli.atlas_progress import amount, atlas_progress, duration
-from texton.engines import Engine, LocalEngine, RayEngine
+from texton.cli import output as c
+from texton.cli.progress import amount, atlas_progress, duration
 from texton.errors import TextonError, near_names
-from texton.store import Store
+from texton.jobs.engines import Engine, LocalEngine, RayEngine
+from texton.jobs.store import Store
 
 ENGINES = ("local", "ray")
 

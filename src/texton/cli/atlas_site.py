@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from texton.cli import common as c
-from texton.store import Store, Unit
+from texton.cli import output as c
+from texton.jobs.store import Store, Unit
 
 Atlas = Annotated[Path, typer.Argument(metavar="DIR", help="An atlas.", show_default=False)]
 

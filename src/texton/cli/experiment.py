@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.core import TyperCommand
 
-from texton.cli import common as c
+from texton.cli import output as c
 
 _MANY = ("--photos", "--styles")
 
@@ -65,7 +65,7 @@ def experiment_command(
 ) -> None:
     """The paper's figures and claims: a report with pictures, numbers and controls."""
     # scipy and scikit-image, which no other command needs
-    from texton.experiments.frame.run import find_experiment, run_experiment
+    from texton.experiments.harness.run import find_experiment, run_experiment
 
     if name == "list":
         _list(as_json)

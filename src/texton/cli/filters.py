@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 from torch import Tensor
 
-from texton.cli import common as c
+from texton.cli import output as c
 from texton.errors import TextonError
-from texton.images import read_image, write_image
-from texton.methods.filters import iter_filters
-from texton.network import Network
-from texton.result import Result
-from texton.sheets import Tile, make_sheet
-from texton.units import Filters, parse_filters
+from texton.images.files import read_image, write_image
+from texton.images.sheets import Tile, make_sheet
+from texton.methods.feature_map_inversion import iter_filters
+from texton.methods.result import Result
+from texton.network.choose import Filters, parse_filters
+from texton.network.network import Network
 
 Specs = Annotated[
     list[str],

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from texton.cli import common as c
+from texton.cli import output as c
 from texton.errors import TextonError
-from texton.images import read_image
-from texton.methods.inversion import Priors, invert
+from texton.images.files import read_image
+from texton.methods.code_inversion import Priors, invert
 from texton.methods.modified import invert_random, invert_ranks
 
 Tv = Annotated[float, typer.Option("--tv", help="Weight of the total variation prior.")]

@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from texton.cli import common as c
+from texton.cli import output as c
 from texton.errors import TextonError
-from texton.images import read_settings
-from texton.network import Network
-from texton.tracing import Layer
-from texton.zoo import FORMS, NETWORKS
+from texton.images.files import read_settings
+from texton.network.layers import Layer
+from texton.network.load import FORMS, NETWORKS
+from texton.network.network import Network
 
 _COLUMNS = ("layer", "kind", "filters", "stride", "receptive field")
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from texton.cli import common as c
+from texton.cli import output as c
 from texton.errors import TextonError
-from texton.images import read_image
+from texton.images.files import read_image
 from texton.methods.modified import mix, top_filters
 
 Energy = Annotated[

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 from torch import Tensor
 
-from texton.cli import common as c
+from texton.cli import output as c
 from texton.errors import TextonError
-from texton.images import read_image, write_image
-from texton.methods.filters import invert_filter
+from texton.images.files import read_image, write_image
+from texton.methods.feature_map_inversion import invert_filter
 from texton.methods.fingerprint import (
     STYLE_LAYERS,
     Fingerprint,
@@ -20,10 +20,10 @@ from texton.methods.fingerprint import (
     read_fingerprint,
     style_distances,
 )
+from texton.methods.style import stylize
 from texton.methods.style_settings import StyleSettings
-from texton.methods.style_transfer import stylize
-from texton.network import Network
-from texton.units import parse_filters
+from texton.network.choose import parse_filters
+from texton.network.network import Network
 
 Style = Tensor | Fingerprint
 _FIVE = ",".join(STYLE_LAYERS)
@@ -200,7 +200,7 @@ def compare_command(
     others = distances.clone().fill_diagonal_(float("inf"))
     nearest = [int(index) for index in others.argmin(1)]
     if out is not None:
-        from texton.heatmap import heat_map
+        from texton.images.heatmap import heat_map
 
         write_image(heat_map(distances, [Path(n).stem for n in images]), out, {"images": images})
     if as_json:

@@ -1,1 +1,1 @@
-"""The paper's figures and claims, each from one command, claims with what could refute them."""
+"""The paper's figures and claims, with what could refute them."""

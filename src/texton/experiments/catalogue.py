@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from texton.experiments import (
+from texton.experiments.claims import (
     depth,
     energy_or_gram,
-    figure1,
-    figure2,
-    figure3,
-    figure4,
-    figure5,
     reallocation,
     specific_texture,
     style_identity,
 )
-from texton.experiments.frame.experiment import Experiment
+from texton.experiments.figures import figure1, figure2, figure3, figure4, figure5
+from texton.experiments.harness.experiment import Experiment
 
 _MODULES = (
     figure1,

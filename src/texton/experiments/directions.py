@@ -14,19 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texton.canvas import Bleed
-from texton.codes import total_map
-from texton.device import Compute
 from texton.errors import TextonError
-from texton.images import content_hash
+from texton.images.files import content_hash
+from texton.methods.result import DEAD_SHARE, Result
 from texton.methods.seeds import generator_for
 from texton.methods.setup import check_photo, compute_for, finished, make_canvas, run
-from texton.network import Network
-from texton.objective import CodeMatch, Codes, Objective
-from texton.presets import SolverSettings, solver_settings
-from texton.priors import TotalVariation
-from texton.result import DEAD_SHARE, Result
-from texton.solver import Opening, Solver
+from texton.network.codes import total_map
+from texton.network.device import Compute
+from texton.network.network import Network
+from texton.solve.canvas import Bleed
+from texton.solve.objective import CodeMatch, Codes, Objective
+from texton.solve.presets import SolverSettings, solver_settings
+from texton.solve.priors import TotalVariation
+from texton.solve.solver import Opening, Solver
 
 _EDGE, _FINE_STRIDE = 4, 8
 

@@ -1,1 +1,1 @@
-"""One file a method: which code it takes, how it modifies it, what it asks the solver for."""
+"""One file a method: the options it declares, and how its pictures are made."""

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texton.codes import gram, means, moments
-from texton.device import choose_compute
 from texton.errors import TextonError
-from texton.images import write_bytes
+from texton.images.files import write_bytes
 from texton.methods.setup import check_photo
-from texton.network import Network
+from texton.network.codes import gram, means, moments
+from texton.network.device import choose_compute
+from texton.network.network import Network
 
 STYLE_LAYERS: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {

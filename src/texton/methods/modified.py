@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texton.codes import energy_shares as shares_of
-from texton.codes import match_ranks, random_shares, reallocate, scale_energy, strongest
-from texton.device import choose_compute
 from texton.errors import TextonError
-from texton.methods.inversion import invert
+from texton.methods.code_inversion import invert
+from texton.methods.result import Result
 from texton.methods.seeds import generator_for
-from texton.network import Network
-from texton.result import Result
+from texton.network.codes import energy_shares as shares_of
+from texton.network.codes import match_ranks, random_shares, reallocate, scale_energy, strongest
+from texton.network.device import choose_compute
+from texton.network.network import Network
 
 
 def invert_random(

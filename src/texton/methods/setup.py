@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texton.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas, PixelCanvas, noise
-from texton.device import Compute, choose_compute
 from texton.errors import TextonError
-from texton.images import as_saved, content_hash
+from texton.images.files import as_saved, content_hash
 from texton.methods.denoise import denoised
-from texton.network import Network
-from texton.presets import SolverSettings
-from texton.solver import Solver, Step
+from texton.network.device import Compute, choose_compute
+from texton.network.network import Network
+from texton.solve.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas, PixelCanvas, noise
+from texton.solve.presets import SolverSettings
+from texton.solve.solver import Solver, Step
 from texton.version import __version__
 
 OnStep = Callable[[Step], None]

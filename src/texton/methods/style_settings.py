@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from texton.errors import TextonError, near_names
 from texton.methods.fingerprint import STYLE_LAYERS
-from texton.methods.paper_style import CONTENT_WEIGHT, STYLE_WEIGHT
+from texton.methods.paper2016 import CONTENT_WEIGHT, STYLE_WEIGHT
 
 METHODS = {"pmci": "means", "gatys": "gram", "moments": "moments"}
 

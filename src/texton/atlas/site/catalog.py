@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from texton.atlas.site.pictures import is_whole
-from texton.manifest import AtlasLayer, AtlasPhoto
-from texton.store import Store, Unit
+from texton.jobs.manifest import AtlasLayer, AtlasPhoto
+from texton.jobs.store import Store, Unit
 
 Record = dict[str, Any]
 PICTURED = ("ok", "dead")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from texton.atlas.site.site import Site
 from texton.errors import TextonError
-from texton.images import write_bytes
+from texton.images.files import write_bytes
 
 MARK = "texton-site.json"  # a folder with it is an export: which files are texton's, and if whole
 FORMAT = "texton-site/1"

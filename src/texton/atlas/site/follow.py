@@ -17,7 +17,7 @@ from texton.atlas.site import addresses
 from texton.atlas.site.catalog import Catalog, figures
 from texton.atlas.site.site import Site
 from texton.errors import TextonError
-from texton.store import Store, Unit
+from texton.jobs.store import Store, Unit
 
 _STATUS_PAUSE = 4.0  # seconds
 _IDLE_PAUSE = 10.0  # seconds between two looks while nobody is connected

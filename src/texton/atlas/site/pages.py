@@ -14,8 +14,8 @@ import jinja2
 from texton.atlas.similar import Filter, Similar
 from texton.atlas.site import addresses
 from texton.atlas.site.catalog import FIGURES, Catalog, figures
-from texton.manifest import AtlasLayer
-from texton.store import Unit
+from texton.jobs.manifest import AtlasLayer
+from texton.jobs.store import Unit
 
 STRIP = 12  # tiles of a layer on the overview
 

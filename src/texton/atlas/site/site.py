@@ -14,8 +14,8 @@ from texton.atlas.site import addresses
 from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.pages import Pages
 from texton.atlas.site.pictures import THUMBNAIL, thumbnail
-from texton.manifest import AtlasLayer
-from texton.store import Unit
+from texton.jobs.manifest import AtlasLayer
+from texton.jobs.store import Unit
 
 _STATIC = ("site.css", "site.js", "grid.js", "compare.js", "live.js")
 

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from texton.codes import moments
 from texton.errors import TextonError
-from texton.network import Network
-from texton.zoo import load_network
+from texton.network.codes import moments
+from texton.network.load import load_network
+from texton.network.network import Network
 
 Array = NDArray[np.float64]
 HELD_OUT = "efficientnet_lite0"

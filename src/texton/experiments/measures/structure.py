@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from texton.experiments.measures.colour import as_array
-from texton.images import to_pillow
+from texton.images.files import to_pillow
 
 Array = NDArray[np.float64]
 _FLAT = 1 / 255  # spread of luminance under which the rounding to 8 bits is most of a picture

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from texton.codes import energy_shares, gram, means, moments
 from texton.experiments.measures.statistics import Estimate
-from texton.network import Network
+from texton.network.codes import energy_shares, gram, means, moments
+from texton.network.network import Network
 
 Array = NDArray[np.float64]
 _TOGETHER = 8  # images encoded at a time

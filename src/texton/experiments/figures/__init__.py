@@ -1,0 +1,1 @@
+"""The paper's figures, as it lays them out."""

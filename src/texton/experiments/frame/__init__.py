@@ -1,1 +1,0 @@
-"""What every experiment shares: its inputs, its folder on disk, its report."""

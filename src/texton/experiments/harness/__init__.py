@@ -1,0 +1,1 @@
+"""What every experiment shares: its inputs, its folder on disk, its units."""

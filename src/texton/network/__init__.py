@@ -1,0 +1,1 @@
+"""A trained network as named layers: images in, codes out."""

@@ -1,0 +1,304 @@
+"""A trained CNN as named layers: images in, codes out."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from texton.errors import TextonError, near_names
+from texton.images.planes import hides_something, shown_bands
+from texton.network.device import Compute, choose_compute, is_out_of_memory
+from texton.network.fast.chain import Chain, chain_of
+from texton.network.fast.convolution import has_slope, is_looked_into
+from texton.network.fast.modules import make_lean
+from texton.network.layers import Collected, Layer, Trace, collect, trace_layers
+from texton.network.receptive import measure_fields
+
+Encoder = Callable[[Tensor], dict[str, Tensor]]
+
+INPUT = "<"  # "relu4_2<" is what enters relu4_2: its pre-activation
+
+
+class Network:
+    """Any ``nn.Module`` that takes images (B, C, H, W), as a source of codes.
+
+    The module itself is never changed: codes come from a frozen copy in evaluation mode, made
+    anew whenever the module's weights have changed.
+
+    Args:
+        module: the network; layers carry their dotted module names.
+        name: what results call it.
+        mean, std: per channel, applied to ``image * input_range``: (x − mean) / std.
+        input_range: the value of white that the network was trained with: 1 or 255.
+        channels: how many channels its images have.
+        bands: the one or three channels that pictures show, where not all of 1 or 3 are.
+        details: settings worth keeping with every picture (pooling, where weights came from).
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        name: str = "custom",
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        input_range: float = 1.0,
+        channels: int = 3,
+        bands: Sequence[int] | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.channels = channels
+        self.bands = tuple(shown_bands(channels, bands))
+        self.saves_planes = hides_something(channels, self.bands)
+        self.details = dict(details or {})
+        if self.saves_planes:
+            self.details["bands"] = list(self.bands)
+        self._module = module
+        self._mean = _per_channel(mean, channels, "mean")
+        self._std = _per_channel(std, channels, "std")
+        self._range = float(input_range)
+        if not (bool((self._std > 0).all()) and self._range > 0):
+            zero = "input_range" if self._range <= 0 else "std"
+            raise TextonError(
+                f"{name}: {zero} is 0 or less, and divides: give what it trained with"
+            )
+        self._copies: dict[Compute, tuple[object, nn.Module]] = {}
+        self._affines: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._modified_later: set[str] = set()
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """Every layer whose output is a code, in order of execution."""
+        return self._trace.layers
+
+    @cached_property
+    def measured_layers(self) -> dict[str, Layer]:
+        """The layers with every receptive field known: some seconds for a deep network."""
+        module = self._frozen().float()  # not the lean kind, whose rectifiers lose NaN
+        return measure_fields(module, self._prepare, self.channels, self._trace)
+
+    @cached_property
+    def _trace(self) -> Trace:
+        module = self._copy(choose_compute("cpu", torch.float32))
+        return trace_layers(module, self._prepare, self.channels)
+
+    @cached_property
+    def mean_colour(self) -> Tensor:
+        """(1, C, 1, 1) in [0, 1]: the image that preprocessing maps to zero, where it can."""
+        return (self._mean / self._range).clamp(0, 1)
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What `Network` was told of its images; other values make other pictures."""
+        return {
+            "mean": self._mean.flatten().tolist(),
+            "std": self._std.flatten().tolist(),
+            "input_range": self._range,
+            "channels": self.channels,
+        }
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name.
+
+        Raises:
+            TextonError: there is none; the message names the nearest.
+        """
+        if name not in self.layers:
+            self._check_gives_maps(name)
+            raise TextonError(
+                f"{self.name} has no layer '{name}'{near_names(name, self.layers)}: "
+                "`texton layers` lists them"
+            )
+        return self.layers[name]
+
+    def preactivation(self, name: str) -> str:
+        """The name under which ``encode`` gives what enters a layer's rectifier.
+
+        Its gradient lives where the rectified map is silent. A layer that does not end in a
+        rectifier is its own pre-activation.
+        """
+        layer = self.layer(name)
+        while layer.passes_through and layer.source in self.layers:
+            layer = self.layers[layer.source]
+        return layer.name + INPUT if layer.rectifies else layer.name
+
+    def encode(
+        self, image: Tensor, layers: Iterable[str] | str, compute: Compute | None = None
+    ) -> dict[str, Tensor]:
+        """The codes of an image, run no further than the deepest layer asked for.
+
+        Args:
+            image: (B, C, H, W) in [0, 1]; gradients flow back to it.
+            layers: one name or several; ``"relu4_2<"`` is what enters relu4_2.
+            compute: device and dtype; float32 on the image's own device by default.
+
+        Returns:
+            For each name a tensor (B, filters, M, N) in ``compute.dtype``.
+
+        Raises:
+            TextonError: an unknown layer, another number of channels, an image that is too
+                small for the layer.
+        """
+        compute = compute or choose_compute(image.device, torch.float32)
+        return self.encoder(layers, compute, once=not has_slope(image))(image)
+
+    def encoder(self, layers: Iterable[str] | str, compute: Compute, once: bool = False) -> Encoder:
+        """``encode`` for many images: layers and weights are looked up once, here.
+
+        Args:
+            once: the gradient of its codes is taken at most once, and the codes are not read any
+                more after it: less is kept and copied then.
+
+        Raises:
+            TextonError: an unknown layer.
+        """
+        names = [layers] if isinstance(layers, str) else list(layers)
+        for name in names:
+            self.layer(name.removesuffix(INPUT))
+        module = self._copy(compute)
+        chain = self._chain(module, names, compute) if once else None
+
+        def encode(image: Tensor) -> dict[str, Tensor]:
+            if image.ndim != 4 or image.shape[1] != self.channels:
+                raise TextonError(
+                    f"{self.name} takes images (B, {self.channels}, H, W), not {tuple(image.shape)}"
+                )
+            try:
+                if chain is not None:
+                    return chain(image)
+                return self._collect(module, self._prepare(image, compute), names)
+            except (RuntimeError, AssertionError) as error:
+                if is_out_of_memory(error):
+                    raise
+                self._check_size(image, names)
+                raise self._failed(image, names, error) from error
+
+        return encode
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """A hash of all parameters and buffers: which network made a picture."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self._module.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the network, for settings and manifests."""
+        return {"network": self.name, "weights_hash": self.weights_hash, **self.details}
+
+    def _chain(self, module: nn.Module, names: list[str], compute: Compute) -> Chain | None:
+        """On a CPU, where the calls themselves take time."""
+        if compute.device.type != "cpu" or not compute.channels_last:
+            return None
+        wanted = [Collected.parse(name, INPUT) for name in names]
+        _, scale = self._affine(compute.device)
+        return chain_of(module, wanted, partial(self._prepare, compute=compute), scale)
+
+    def _collect(self, module: nn.Module, prepared: Tensor, names: list[str]) -> dict[str, Tensor]:
+        wanted = [Collected.parse(name, INPUT) for name in names]
+        codes, changed = collect(module, prepared, wanted, self._modified_later)
+        if changed:  # by an in-place operation after the layer: take a copy from now on
+            self._modified_later |= changed
+            codes, _ = collect(module, prepared, wanted, self._modified_later)
+        if unreached := [name for name in names if name not in codes]:
+            raise TextonError(f"{self.name} does not reach {', '.join(unreached)} on this image")
+        return codes
+
+    def _check_gives_maps(self, name: str) -> None:
+        others = self._trace.others
+        if name in others:
+            inside = [layer for layer in self.layers if layer.startswith(f"{name}.")]
+            instead = f"its layers inside: {', '.join(inside[-3:])}" if inside else "a layer before"
+            raise TextonError(f"'{name}' gives {others[name]}, no feature maps: choose {instead}")
+
+    def _failed(self, image: Tensor, names: list[str], error: Exception) -> TextonError:
+        height, width = image.shape[2:]
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return TextonError(
+            f"{self.name} fails on {width}×{height} pixels before {', '.join(names)}, "
+            f"try another size: {reason[0][:200]}"
+        )
+
+    def _prepare(self, image: Tensor, compute: Compute) -> Tensor:
+        image = image.to(compute.device, torch.float32)
+        shift, scale = self._affine(compute.device)
+        prepared = torch.addcmul(shift, image, scale)
+        return prepared.to(compute.dtype).contiguous(memory_format=compute.memory_format)
+
+    def _affine(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(image · range − mean) / std as shift + image · scale: one pass instead of three."""
+        if device not in self._affines:
+            self._affines[device] = (
+                (-self._mean / self._std).to(device),
+                (self._range / self._std).to(device),
+            )
+        return self._affines[device]
+
+    def _copy(self, compute: Compute) -> nn.Module:
+        version = tuple(
+            (tensor.data_ptr(), tensor._version)
+            for tensor in (*self._module.parameters(), *self._module.buffers())
+        )
+        made_from, module = self._copies.get(compute, (None, None))
+        if module is None or made_from != version:
+            module = self._frozen()
+            make_lean(module)
+            module = module.to(device=compute.device, dtype=compute.dtype)
+            module = module.to(memory_format=compute.memory_format)
+            self._copies[compute] = (version, module)
+        return module
+
+    def _frozen(self) -> nn.Module:
+        """A copy in evaluation mode, without gradients for the weights.
+
+        Those of torch's own modules are shared where they are frozen already and lie as they are
+        computed: such modules only read them.
+        """
+        memo: dict[int, Any] = {}
+        weights = list(self._module.parameters())
+        if all(map(_is_torchs, self._module.modules())) and all(map(_is_settled, weights)):
+            memo = {id(w): nn.Parameter(w.detach(), requires_grad=False) for w in weights}
+        try:
+            module = copy.deepcopy(self._module, memo).eval().requires_grad_(False)
+        except (RuntimeError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise TextonError(f"{self.name} cannot be copied: {reason}") from error
+        for part in module.modules():
+            if getattr(part, "inplace", False):
+                setattr(part, "inplace", False)  # noqa: B010 - not every module has it
+        return module
+
+    def _check_size(self, image: Tensor, names: list[str]) -> None:
+        needed = max(self.layer(name.removesuffix(INPUT)).stride for name in names)
+        if min(image.shape[2:]) < needed:
+            height, width = image.shape[2:]
+            raise TextonError(
+                f"an image of {width}×{height} pixels is too small for {', '.join(names)}: "
+                f"it takes at least {needed} a side"
+            )
+
+
+def _is_settled(weight: Tensor) -> bool:
+    last = weight.ndim != 4 or weight.is_contiguous(memory_format=torch.channels_last)
+    return last and not weight.requires_grad
+
+
+def _is_torchs(part: nn.Module) -> bool:
+    return type(part).__module__.startswith("torch.nn.") and not is_looked_into(part)
+
+
+def _per_channel(values: float | Sequence[float], channels: int, name: str) -> Tensor:
+    tensor = torch.as_tensor(values, dtype=torch.float32).reshape(-1)
+    if tensor.numel() not in (1, channels):
+        raise TextonError(f"{name} has {tensor.numel()} values for {channels} channels")
+    return tensor.expand(channels).reshape(1, channels, 1, 1)

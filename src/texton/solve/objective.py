@@ -1,0 +1,249 @@
+"""What is minimised, from codes: one value per image of the batch, so that images never mix."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from texton.errors import TextonError
+from texton.network.fast.rectified import is_rectified, is_spare, mark_rectified
+
+Codes = Mapping[str, Tensor]
+_MANY = 1024  # positions
+_TOGETHER = 16  # positions whose norms are taken as one, in half the time
+
+
+class Objective(ABC):
+    """``objective(codes, image) -> (B,)``; ``layers`` names the codes it reads.
+
+    ``a + b`` and ``0.5 * a`` make new objectives and leave their operands alone.
+    """
+
+    layers: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> Tensor | None:
+        """(B,), what to begin a gradient with that is cheapest then, and comes out so many times
+        as large; the codes may be written over by it. None: 1 is as good."""
+        return None
+
+    @abstractmethod
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor: ...
+
+    def __add__(self, other: Objective) -> Objective:
+        return WeightedSum([(1.0, self), (1.0, other)])
+
+    def __mul__(self, weight: float) -> Objective:
+        return WeightedSum([(float(weight), self)])
+
+    __rmul__ = __mul__
+
+
+class WeightedSum(Objective):
+    """Σ weight · objective."""
+
+    def __init__(self, terms: Sequence[tuple[float, Objective]]) -> None:
+        self.terms = list(terms)
+        self.layers = tuple(dict.fromkeys(name for _, term in terms for name in term.layers))
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        values = [weight * term(codes, image) for weight, term in self.terms]
+        return torch.stack(values).sum(0)
+
+
+class CodeMatch(Objective):
+    """‖φ(X) − target‖² / ‖target‖²: code inversion (Mahendran & Vedaldi; the paper's section 2).
+
+    Args:
+        layer: whose code is matched.
+        target: (1, C, M, N) or (B, C, M, N).
+
+    Raises:
+        TextonError: the target is all zero, so that there is nothing to match.
+    """
+
+    def __init__(self, layer: str, target: Tensor) -> None:
+        self.layers = (layer,)
+        self.target = target
+        self.target_energy = _energy(target.float().square().sum((1, 2, 3)), layer)
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        difference = codes[self.layers[0]].float() - self.target
+        return difference.square().sum((1, 2, 3)) / self.target_energy
+
+
+class FeatureMapMatch(Objective):
+    """‖φ(X) − ψ(φ(photo), l)‖² / ‖ψ‖² for one filter l per image (the paper's section 2.1).
+
+    The same as `CodeMatch` with the target of `codes.isolate`, without holding that target:
+    all but one of its maps are zero.
+
+    Args:
+        layer: whose filters are inverted.
+        channels: filter l of every image of the batch.
+        total: (1, M, N), the photograph's feature maps added up.
+    """
+
+    def __init__(self, layer: str, channels: Sequence[int], total: Tensor) -> None:
+        self.layers = (layer,)
+        self.channels = list(channels)
+        self.total = total.float()
+        self.target_energy = _energy(self.total.square().sum((1, 2)), layer)
+        self._asked = self.total.sum((1, 2))
+        self._half = (self.target_energy / 2).expand(len(self.channels))
+        self._latest: tuple[weakref.ref[Tensor], Tensor] | None = None
+
+    def own_maps(self, code: Tensor) -> Tensor:
+        """Each image's own filter's map, (B, C, M, N) → (B, M, N), without gradient.
+
+        Those of the latest code are kept: a map's values lie far apart, and take as long to fetch
+        as a pass over the whole code.
+        """
+        if self._latest is None or self._latest[0]() is not code:
+            self._latest = weakref.ref(code), _own_maps(code.detach(), self.channels)
+        return self._latest[1]
+
+    def achieved(self, codes: Codes) -> Tensor:
+        """(B,): how much of the energy that the target asks of the filter the image reaches."""
+        own = self.own_maps(codes[self.layers[0]]).clamp_min(0)
+        return own.sum((1, 2)) / self._asked
+
+    @property
+    def seeds(self) -> Tensor:
+        """With half the target's energy the gradient to the code is the code itself, but for one
+        of its maps."""
+        return self._half
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        code = codes[self.layers[0]]
+        squares = _squares(code.detach())  # first: a pass in order brings the code near
+        own = self.own_maps(code)
+        others = self.channels, self.total, self._half
+        error: Tensor = _MapError.apply(code, squares, own, *others)
+        return error
+
+
+class StatisticMatch(Objective):
+    """‖s(φ(X)) − target‖² / ‖target‖² for a statistic s of a layer's code.
+
+    With `codes.means` this is the paper's PMCI (section 2.3), with `codes.gram` Gatys et al.,
+    with `codes.moments` the matching of batch-norm statistics. Scaled by its own target, it
+    means the same for every layer, size and network.
+
+    Args:
+        statistic: (B, C, M, N) → (B, ...).
+        target: (1, ...), the statistic that is wanted.
+    """
+
+    def __init__(self, layer: str, statistic: Callable[[Tensor], Tensor], target: Tensor) -> None:
+        self.layers = (layer,)
+        self.statistic = statistic
+        self.target = target.float()
+        self.target_energy = _energy(self.target.square().flatten(1).sum(1), layer)
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        difference = self.statistic(codes[self.layers[0]]) - self.target
+        return difference.square().flatten(1).sum(1) / self.target_energy
+
+
+class Activation(Objective):
+    """Minus a filter's activation, averaged where the target wants it and scaled by its size.
+
+    Used on pre-activations: they have a gradient where the rectified map is silent.
+
+    Args:
+        layer: a name that ``Network.encode`` knows, usually a pre-activation.
+        channels: the filter of every image of the batch.
+        where: (1, M, N), not negative: where the filter should be active; resized to the code.
+    """
+
+    def __init__(self, layer: str, channels: Sequence[int], where: Tensor) -> None:
+        self.layers = (layer,)
+        self.channels = list(channels)
+        self.where = where.float()
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        code = codes[self.layers[0]]
+        own = _own_maps(code, self.channels)
+        where = F.interpolate(self.where[None], own.shape[1:])[0]
+        weighted = (own * where).sum((1, 2)) / where.sum((1, 2))
+        return -weighted / own.detach().abs().mean((1, 2)).clamp_min(1e-6)
+
+
+class _MapError(torch.autograd.Function):
+    """‖code − ψ‖² / ‖ψ‖², whose slope, 2 (code − ψ), is written in one pass over the code.
+
+    Spelt in plain operations both take seven, which shows in shallow layers. Of a code marked as
+    rectified the slope is zero where the code is, as its rectifier makes it anyway, and marked too.
+    One that is spare becomes its own slope where the seeds are `Objective.seeds`, the very tensor.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        code: Tensor,
+        squares: Tensor,
+        own: Tensor,
+        channels: list[int],
+        total: Tensor,
+        half: Tensor,
+    ) -> Tensor:
+        ctx.save_for_backward(code, own, total, half)
+        ctx.channels, ctx.rectified, ctx.spare = channels, is_rectified(code), is_spare(code)
+        along = own.flatten(1) @ total.flatten()  # the target
+        error: Tensor = (squares / 2).sub_(along).div_(half).add_(1)
+        return error
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        code, own, total, half = ctx.saved_tensors
+        at_own = own - total
+        if ctx.spare and slopes[0].data_ptr() == half.data_ptr():
+            slope = code.detach()
+        else:
+            scale = slopes[0] / half
+            slope = code.detach() * scale.to(code.dtype).reshape(-1, 1, 1, 1)
+            at_own *= scale.reshape(-1, 1, 1)
+        if ctx.rectified:
+            at_own.masked_fill_(own == 0, 0)
+        for b, channel in enumerate(ctx.channels):
+            slope.permute(0, 2, 3, 1)[b, ..., channel] = at_own[b]
+        if ctx.rectified:
+            mark_rectified(slope)
+        return slope, *(None,) * 5
+
+
+def _squares(code: Tensor) -> Tensor:
+    """‖code‖², (B,). Norms of few positions, rounded to bfloat16, are right on the average."""
+    count, channels, height, width = code.shape
+    positions = height * width
+    last = code.permute(0, 2, 3, 1)  # contiguous, as a network's codes are
+    if positions < _MANY:
+        return last.float().square().sum((1, 2, 3))
+    together = math.gcd(positions, _TOGETHER)
+    rows = last.reshape(count, positions // together, together * channels)
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=2)
+    return norms.float().square().sum(1)
+
+
+def _own_maps(code: Tensor, channels: Sequence[int]) -> Tensor:
+    """(B, M, N) in float32, never the code's own memory."""
+    last = code.permute(0, 2, 3, 1)
+    if len(channels) == 1:
+        return last[..., channels[0]].to(torch.float32, copy=True)
+    return torch.stack([last[b, ..., channel] for b, channel in enumerate(channels)]).float()
+
+
+def _energy(value: Tensor, layer: str) -> Tensor:
+    if not bool((value > 0).all()):
+        raise TextonError(f"the photograph activates nothing at '{layer}': choose another layer")
+    return value

@@ -1,47 +1,90 @@
-"""texton: what does every filter of a convolutional network extract?"""
+"""texton: what does every filter of a convolutional network extract?
 
-from texton.errors import TextonError
-from texton.images.files import read_image, read_settings, write_image
-from texton.methods.code_inversion import Priors, invert
-from texton.methods.feature_map_inversion import invert_filter, invert_filters, iter_filters
-from texton.methods.fingerprint import (
-    Fingerprint,
-    fingerprint,
-    read_fingerprint,
-    style_distances,
-)
-from texton.methods.modified import invert_random, invert_ranks, mix, top_filters
-from texton.methods.result import Result
-from texton.methods.style import stylize
-from texton.methods.style_settings import StyleSettings
-from texton.network.layers import Layer
-from texton.network.load import load_network
-from texton.network.network import Network
-from texton.version import __version__
+Its names are imported as they are first used: ``import texton`` alone does not wait for torch.
+"""
 
-__all__ = [
-    "Fingerprint",
-    "Layer",
-    "Network",
-    "Priors",
-    "Result",
-    "StyleSettings",
-    "TextonError",
-    "__version__",
-    "fingerprint",
-    "invert",
-    "invert_filter",
-    "invert_filters",
-    "invert_random",
-    "invert_ranks",
-    "iter_filters",
-    "load_network",
-    "mix",
-    "read_fingerprint",
-    "read_image",
-    "read_settings",
-    "style_distances",
-    "stylize",
-    "top_filters",
-    "write_image",
-]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from texton.errors import near_names
+from texton.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from texton.errors import TextonError as TextonError
+    from texton.images.files import (
+        read_image as read_image,
+    )
+    from texton.images.files import (
+        read_settings as read_settings,
+    )
+    from texton.images.files import (
+        write_image as write_image,
+    )
+    from texton.methods.code_inversion import Priors as Priors
+    from texton.methods.code_inversion import invert as invert
+    from texton.methods.feature_map_inversion import (
+        invert_filter as invert_filter,
+    )
+    from texton.methods.feature_map_inversion import (
+        invert_filters as invert_filters,
+    )
+    from texton.methods.feature_map_inversion import (
+        iter_filters as iter_filters,
+    )
+    from texton.methods.fingerprint import (
+        Fingerprint as Fingerprint,
+    )
+    from texton.methods.fingerprint import (
+        fingerprint as fingerprint,
+    )
+    from texton.methods.fingerprint import (
+        read_fingerprint as read_fingerprint,
+    )
+    from texton.methods.fingerprint import (
+        style_distances as style_distances,
+    )
+    from texton.methods.modified import (
+        invert_random as invert_random,
+    )
+    from texton.methods.modified import (
+        invert_ranks as invert_ranks,
+    )
+    from texton.methods.modified import (
+        mix as mix,
+    )
+    from texton.methods.modified import (
+        top_filters as top_filters,
+    )
+    from texton.methods.result import Result as Result
+    from texton.methods.style import stylize as stylize
+    from texton.methods.style_settings import StyleSettings as StyleSettings
+    from texton.network.layers import Layer as Layer
+    from texton.network.load import load_network as load_network
+    from texton.network.network import Network as Network
+else:
+    _FACE = {
+        "errors": "TextonError",
+        "images.files": "read_image read_settings write_image",
+        "methods.code_inversion": "Priors invert",
+        "methods.feature_map_inversion": "invert_filter invert_filters iter_filters",
+        "methods.fingerprint": "Fingerprint fingerprint read_fingerprint style_distances",
+        "methods.modified": "invert_random invert_ranks mix top_filters",
+        "methods.result": "Result",
+        "methods.style": "stylize",
+        "methods.style_settings": "StyleSettings",
+        "network.layers": "Layer",
+        "network.load": "load_network",
+        "network.network": "Network",
+    }
+    _HOME = {name: module for module, names in _FACE.items() for name in names.split()}
+    __all__ = sorted([*_HOME, "__version__"])
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            near = near_names(name, __all__)
+            raise AttributeError(f"module 'texton' has no attribute '{name}'{near}")
+        globals()[name] = value = getattr(importlib.import_module(f"texton.{_HOME[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

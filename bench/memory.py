@@ -18,9 +18,11 @@ CHILD = """
 import json, resource, sys
 sys.path.insert(0, {folder!r})
 import report, texton
+from texton.jobs.allocator import settle_allocator
 layer, side, filters, steps = {layer!r}, {side}, {filters}, {steps}
 net = texton.load_network("vgg19")
 photo = report.square(side)
+settle_allocator(side * side)
 unit = 1 << (30 if sys.platform == "darwin" else 20)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 before, marks = peak(), []

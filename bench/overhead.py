@@ -6,8 +6,7 @@
 forward and backward to the image, nothing else: on the pixels that the step solves, and on the
 picture's own, without the bleed around it (up to 8.5 % of the area). The *Lucent kind* is what such
 tools do by default: the whole network in float32, a hook on every module, gradients for the weights
-as well as the image; it has a process of its own, as texton settles the allocator of the process it
-runs in.
+as well as the image; it has a process of its own, as the command line settles the allocator of its.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from texton import Network, load_network
+from texton.jobs.allocator import settle_allocator
 from texton.methods.feature_map_inversion import FilterInversion
 from texton.methods.seeds import generator_for
 from texton.network.device import choose_compute
@@ -32,6 +32,7 @@ LAYERS = ("relu1_2", "relu3_2", "relu5_2")
 
 def solver_step(net: Network, layer: str, photo: Tensor) -> tuple[Callable[[], object], Tensor]:
     """The solver as a feature map inversion runs it, past its opening, and what it solves."""
+    settle_allocator(photo.shape[2] * photo.shape[3])  # as the command line does
     settings = SolverSettings(steps=100_000, early_stop=False, opening=5)
     inversion = FilterInversion(photo, net, layer, settings, choose_compute("cpu"))
     solver = inversion.solver([4], [generator_for(0, "bench", layer, 4)], settings)

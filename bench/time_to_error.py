@@ -20,6 +20,7 @@ from torch import Tensor
 
 from texton import Network, load_network
 from texton.images.files import as_saved, content_hash
+from texton.jobs.allocator import settle_allocator
 from texton.methods.feature_map_inversion import FilterInversion
 from texton.methods.result import DEAD_SHARE
 from texton.methods.seeds import generator_for
@@ -47,6 +48,7 @@ def solve(
     goal: float | None, exact: bool,
 ) -> Run:  # fmt: skip
     """Run a solver until its saved image has the error `goal`, or until it ends by itself."""
+    settle_allocator(photo.shape[2] * photo.shape[3])
     compute = choose_compute("cpu")
     compute = compute.exact() if exact else compute
     inversion = FilterInversion(photo, net, layer, settings, compute)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from texton import Network
-from texton.network.device import Compute, choose_compute
+from texton.network.device import choose_compute
 from texton.network.fast import chain
 from texton.network.fast.chain import Chain
 from texton.network.fast.convolution import LeanConv2d
 from texton.network.fast.modules import LeanReLU, LeanSequential
 from texton.network.fast.rectified import is_rectified, rectified_slope
-from texton.solve.objective import FeatureMapMatch
 
 EXACT = choose_compute("cpu", torch.float32)
 
@@ -161,27 +160,6 @@ def test_what_is_no_plain_chain_is_run_as_it_is(change: Callable[[nn.Sequential]
         torch.testing.assert_close(net.encode(image, "8")["8"], wanted)
     if change is not hook:
         assert isinstance(net._chain(net._copy(EXACT), ["0"], EXACT), Chain), "up to there it is"
-
-
-@pytest.mark.parametrize("layer", ["2", "3.1", "8", "9"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_seeds_of_an_error_change_its_gradients_size_alone(
-    layer: str, dtype: torch.dtype
-) -> None:
-    net = Network(stack(), mean=0.4, std=0.5)
-    encode = net.encoder([layer], Compute(torch.device("cpu"), dtype), once=True)
-    image = torch.rand(2, 3, 32, 32, requires_grad=True)
-    total = torch.rand(encode(image)[layer].shape[2:])[None]
-    error = FeatureMapMatch(layer, [1, 0], total)
-    gradients = []
-    for seeds in (torch.ones(2), error.seeds):
-        loss = error(encode(image), image)
-        (gradient,) = torch.autograd.grad(loss, image, seeds)
-        gradients.append(gradient / seeds.reshape(-1, 1, 1, 1))
-    largest = float(gradients[0].abs().max())
-    assert largest > 0
-    near = 1e-5 if dtype == torch.float32 else 0.02
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=near, atol=near * largest)
 
 
 def test_rectified_slopes_are_torchs_own() -> None:

@@ -12,7 +12,6 @@ from torch import nn
 
 from texton.network.fast import convolution
 from texton.network.fast import modules as lean
-from texton.network.fast.allocator import settle_allocator
 from texton.network.fast.modules import make_lean
 from texton.network.fast.rectified import is_rectified, mark_rectified
 from texton.solve.objective import FeatureMapMatch
@@ -243,9 +242,3 @@ def test_subclasses_stay_as_they_are() -> None:
     chain = Chain(module)
     make_lean(chain)
     assert type(chain) is Chain
-
-
-def test_the_allocator_is_settled_for_any_size() -> None:
-    for pixels in (64 * 64, 2000 * 2000, 64 * 64):
-        settle_allocator(pixels)
-        assert torch.ones(3_000_000).sum() == 3_000_000

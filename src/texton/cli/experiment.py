@@ -65,14 +65,14 @@ def experiment_command(
 ) -> None:
     """The paper's figures and claims: a report with pictures, numbers and controls."""
     # scipy and scikit-image, which no other command needs
+    from texton.experiments.harness.options import Options
     from texton.experiments.harness.run import find_experiment, run_experiment
 
     if name == "list":
         _list(as_json)
         return
     options = locals()
-    if size is not None:
-        c.check_size(size)
+    c.check_size(Options.size if size is None else size)
     find_experiment(name)
     chosen = {
         key: options[key]

@@ -19,6 +19,7 @@ from torch import Tensor
 from texton.errors import TextonError
 from texton.images.files import MAX_PIXELS, MIN_SIDE, read_settings, write_image
 from texton.images.planes import SUFFIX
+from texton.jobs.allocator import settle_allocator
 from texton.methods.result import Result
 from texton.network.load import load_network
 from texton.network.network import Network
@@ -54,8 +55,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def check_size(size: int) -> None:
+    """Refuse a size that no picture has; fit this process's memory to any other."""
     if not MIN_SIDE <= size <= _MAX_SIZE or size * size > MAX_PIXELS:
         raise TextonError(f"--size is {size}: use {MIN_SIDE} to {_MAX_SIZE}")
+    settle_allocator(size * size)
 
 
 def open_network(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.files import write_image
+from texton.jobs.allocator import settle_allocator
 from texton.jobs.manifest import Manifest
 from texton.jobs.store import Store, Unit
 from texton.methods.feature_map_inversion import iter_filters
@@ -73,6 +74,7 @@ class UnitWork:
                 "machine must see the same folder under the same name"
             )
         self._network()
+        settle_allocator(self.manifest.settings["size"] ** 2)
 
     def __call__(self, units: Sequence[Unit]) -> Iterator[Made]:
         network = self._network()

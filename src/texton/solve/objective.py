@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texton.errors import TextonError
-from texton.network.fast.rectified import is_rectified, is_spare, mark_rectified
 
 Codes = Mapping[str, Tensor]
 _MANY = 1024  # positions
@@ -28,12 +27,6 @@ class Objective(ABC):
     """
 
     layers: tuple[str, ...] = ()
-
-    @property
-    def seeds(self) -> Tensor | None:
-        """(B,), what to begin a gradient with that is cheapest then, and comes out so many times
-        as large; the codes may be written over by it. None: 1 is as good."""
-        return None
 
     @abstractmethod
     def __call__(self, codes: Codes, image: Tensor) -> Tensor: ...
@@ -116,12 +109,6 @@ class FeatureMapMatch(Objective):
         own = self.own_maps(codes[self.layers[0]]).clamp_min(0)
         return own.sum((1, 2)) / self._asked
 
-    @property
-    def seeds(self) -> Tensor:
-        """With half the target's energy the gradient to the code is the code itself, but for one
-        of its maps."""
-        return self._half
-
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         code = codes[self.layers[0]]
         squares = _squares(code.detach())  # first: a pass in order brings the code near
@@ -181,9 +168,7 @@ class Activation(Objective):
 class _MapError(torch.autograd.Function):
     """‖code − ψ‖² / ‖ψ‖², whose slope, 2 (code − ψ), is written in one pass over the code.
 
-    Spelt in plain operations both take seven, which shows in shallow layers. Of a code marked as
-    rectified the slope is zero where the code is, as its rectifier makes it anyway, and marked too.
-    One that is spare becomes its own slope where the seeds are `Objective.seeds`, the very tensor.
+    Spelt in plain operations both take seven, which shows in shallow layers.
     """
 
     @staticmethod
@@ -197,7 +182,7 @@ class _MapError(torch.autograd.Function):
         half: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(code, own, total, half)
-        ctx.channels, ctx.rectified, ctx.spare = channels, is_rectified(code), is_spare(code)
+        ctx.channels = channels
         along = own.flatten(1) @ total.flatten()  # the target
         error: Tensor = (squares / 2).sub_(along).div_(half).add_(1)
         return error
@@ -206,19 +191,11 @@ class _MapError(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         code, own, total, half = ctx.saved_tensors
-        at_own = own - total
-        if ctx.spare and slopes[0].data_ptr() == half.data_ptr():
-            slope = code.detach()
-        else:
-            scale = slopes[0] / half
-            slope = code.detach() * scale.to(code.dtype).reshape(-1, 1, 1, 1)
-            at_own *= scale.reshape(-1, 1, 1)
-        if ctx.rectified:
-            at_own.masked_fill_(own == 0, 0)
+        scale = slopes[0] / half
+        slope = code.detach() * scale.to(code.dtype).reshape(-1, 1, 1, 1)
+        at_own = (own - total) * scale.reshape(-1, 1, 1)
         for b, channel in enumerate(ctx.channels):
             slope.permute(0, 2, 3, 1)[b, ..., channel] = at_own[b]
-        if ctx.rectified:
-            mark_rectified(slope)
         return slope, *(None,) * 5
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from texton.network.device import Compute
-from texton.network.fast.allocator import settle_allocator
 from texton.network.network import Encoder, Network
 from texton.solve.canvas import Canvas
 from texton.solve.objective import Codes, Objective
@@ -89,7 +88,6 @@ class Solver:
         self._alive = canvas.values.detach().clone() if self._opening else None
         self._was_alive = [False] * count
         self._shares = [1.0] * count  # as last looked at
-        settle_allocator(canvas().shape[2] * canvas().shape[3])
 
     def __iter__(self) -> Iterator[Step]:
         encode = self.network.encoder(self.objective.layers, self.compute, once=True)
@@ -106,14 +104,9 @@ class Solver:
                 loss = self._lifted(errors, codes, image, index)
             else:
                 errors = loss = self.objective(codes, image)
-            seeds = self.objective.seeds
-            (gradient,) = torch.autograd.grad(
-                loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
-            )
+            (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
             del codes, loss
             gradient = gradient.contiguous()  # as the canvas lies
-            if seeds is not None:
-                gradient /= seeds.reshape(-1, *[1] * (gradient.ndim - 1))
             rates = [self._rate(b, index) for b in range(len(self.starts))]
             if self._smooths:
                 weights = [rate * self.settings.tv for rate in rates]

@@ -1,4 +1,8 @@
-"""How the C library's allocator keeps what a solver asks it for, step after step."""
+"""How the C library's allocator keeps what a solver asks it for, step after step.
+
+For processes that are texton's own, the command line's and an engine's workers: a library leaves
+its host's alone.
+"""
 
 from __future__ import annotations
 

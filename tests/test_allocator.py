@@ -1,0 +1,35 @@
+"""The command line and the workers keep what they free for the next step; a library does not."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_KEPT = """
+import os, sys
+import torch
+from texton.jobs.allocator import settle_allocator
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+for pixels in map(int, sys.argv[1:]):
+    settle_allocator(pixels)
+    before = held()
+    codes = torch.ones(50 << 18)  # 50 MiB
+    del codes
+    print(held() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_small_codes_are_kept_and_those_of_large_images_given_back() -> None:
+    sizes = [str(side * side) for side in (64, 2000)]
+    run = subprocess.run([sys.executable, "-c", _KEPT, *sizes], capture_output=True, text=True)
+    assert not run.returncode, run.stderr
+    kept, given_back = map(int, run.stdout.split())
+    assert kept > 45, "MiB stay for the next step's codes"
+    assert given_back <= 5, "MiB"

@@ -11,50 +11,22 @@ from texton.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from texton.errors import TextonError as TextonError
-    from texton.images.files import (
-        read_image as read_image,
-    )
-    from texton.images.files import (
-        read_settings as read_settings,
-    )
-    from texton.images.files import (
-        write_image as write_image,
-    )
+    from texton.images.files import read_image as read_image
+    from texton.images.files import read_settings as read_settings
+    from texton.images.files import write_image as write_image
     from texton.methods.code_inversion import Priors as Priors
     from texton.methods.code_inversion import invert as invert
-    from texton.methods.feature_map_inversion import (
-        invert_filter as invert_filter,
-    )
-    from texton.methods.feature_map_inversion import (
-        invert_filters as invert_filters,
-    )
-    from texton.methods.feature_map_inversion import (
-        iter_filters as iter_filters,
-    )
-    from texton.methods.fingerprint import (
-        Fingerprint as Fingerprint,
-    )
-    from texton.methods.fingerprint import (
-        fingerprint as fingerprint,
-    )
-    from texton.methods.fingerprint import (
-        read_fingerprint as read_fingerprint,
-    )
-    from texton.methods.fingerprint import (
-        style_distances as style_distances,
-    )
-    from texton.methods.modified import (
-        invert_random as invert_random,
-    )
-    from texton.methods.modified import (
-        invert_ranks as invert_ranks,
-    )
-    from texton.methods.modified import (
-        mix as mix,
-    )
-    from texton.methods.modified import (
-        top_filters as top_filters,
-    )
+    from texton.methods.feature_map_inversion import invert_filter as invert_filter
+    from texton.methods.feature_map_inversion import invert_filters as invert_filters
+    from texton.methods.feature_map_inversion import iter_filters as iter_filters
+    from texton.methods.fingerprint import Fingerprint as Fingerprint
+    from texton.methods.fingerprint import fingerprint as fingerprint
+    from texton.methods.fingerprint import read_fingerprint as read_fingerprint
+    from texton.methods.fingerprint import style_distances as style_distances
+    from texton.methods.modified import invert_random as invert_random
+    from texton.methods.modified import invert_ranks as invert_ranks
+    from texton.methods.modified import mix as mix
+    from texton.methods.modified import top_filters as top_filters
     from texton.methods.result import Result as Result
     from texton.methods.style import stylize as stylize
     from texton.methods.style_settings import StyleSettings as StyleSettings

@@ -1,0 +1,136 @@
+"""What a method is: what it takes, what it may be told, and which figures its pictures have.
+
+This file and the head of every method's own declare; they import no torch, so that a command line
+can be read, and a mistake in it told, before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from texton.methods.options import Options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from texton.methods.result import Result
+    from texton.network.network import Network
+    from texton.solve.solver import Step
+
+Axis = Literal["photo", "layer", "channel"]
+OnStep = Callable[["Step"], None]
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """What one picture is of: a filter of a layer, a layer, or nothing but the photograph.
+
+    ``direction`` names a share vector of the options where a method takes several.
+    """
+
+    layer: str | None = None
+    channel: int | None = None
+    photo: str | None = None
+    direction: str | None = None
+
+    def __str__(self) -> str:
+        what = ":".join(str(x) for x in (self.layer, self.channel, self.direction) if x is not None)
+        return " on ".join(word for word in (what, self.photo) if word)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that every picture of a method has: how it is called, shown and compared.
+
+    Attributes:
+        key: in results, sidecars and JSON.
+        show: ``percent``, or a plain ``number``; with so many ``digits`` after the point.
+        better: which end is the good one; None where neither is.
+        shown: whether people see it, or only programs.
+    """
+
+    key: str
+    label: str
+    help: str
+    show: Literal["number", "percent"] = "number"
+    digits: int = 3
+    better: Literal["low", "high"] | None = None
+    shown: bool = True
+
+    def text(self, value: float | None) -> str:
+        """As people read it: ``0.812``, ``15.1 %``; a dash where there is none."""
+        if value is None:
+            return "–"
+        if self.show == "percent":
+            return f"{100 * value:.{self.digits}f} %"
+        return f"{value:.{self.digits}f}"
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Pictures that are wanted of a method, on one device.
+
+    Attributes:
+        units: the pictures wanted; results come in this order.
+        photos: (1, C, H, W) in [0, 1], by the names that units give.
+        options: the method's own.
+        size: the long edge that the photographs were read at; None where nobody said.
+    """
+
+    network: Network
+    units: tuple[Unit, ...]
+    photos: Mapping[str, Tensor] = field(default_factory=dict)
+    options: Any = None
+    device: str = "auto"
+    size: int | None = None
+
+
+Make = Callable[[Task, "OnStep | None"], Iterator["Result"]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to make pictures; its command, Python, atlas and pages follow from it.
+
+    Attributes:
+        name: the command's, and the atlas's.
+        title: one line: what its pictures show.
+        caption: under a picture; ``{unit}`` and ``{photo}`` are filled in.
+        axes: what tells its pictures apart: a photograph, a layer, a channel.
+        options: its declaration; every field has help, bounds, choices (see `options.option`).
+        make: results of a task, one after the other as they are made. What it imports beyond
+            declarations it imports inside.
+        size: the long edge that its photographs are read at where nobody says.
+        about: what ``--help`` says below the title.
+    """
+
+    name: str
+    title: str
+    caption: str
+    axes: tuple[Axis, ...]
+    options: type[Options]
+    figures: tuple[Figure, ...]
+    make: Make
+    size: int = 224
+    about: str = ""
+
+    def figure(self, key: str) -> Figure:
+        """The declared figure of that key; KeyError if there is none."""
+        return next(x for x in self.figures if x.key == key)
+
+    def shown(self) -> tuple[Figure, ...]:
+        """The figures that people see."""
+        return tuple(x for x in self.figures if x.shown)
+
+
+SECONDS = Figure("seconds", "Seconds", "What it took to solve.", digits=1, shown=False)
+ERROR = Figure(
+    "error",
+    "Error",
+    "‖code − target‖² / ‖target‖² of the picture as saved, in float32.",
+    better="low",
+)
+STEPS = Figure("steps", "Steps", "Evaluations of the network.", digits=0, shown=False)
+STARTS = Figure("starts", "Starts", "How many beginnings they hold.", digits=0, shown=False)

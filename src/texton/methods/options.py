@@ -1,0 +1,278 @@
+"""Options declared once: fields of a frozen dataclass that carry their help, bounds and choices."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+
+from texton.errors import TextonError, near_names
+from texton.solve.presets import MAX_STEPS, PRESETS
+
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is known of an option beside its type and default.
+
+    Attributes:
+        low, high: the numbers allowed, both included; of several numbers each.
+        above: the number has to be more.
+        choices: the texts allowed.
+        named: pictures of other values are other pictures: a default file name tells it.
+        argument: on the command line it stands without a name.
+        hidden: not on the command line.
+        default_text: what ``--help`` shows as the default, where the default itself says little.
+    """
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    named: bool = False
+    argument: bool = False
+    hidden: bool = False
+    default_text: str = ""
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: Iterable[str] = (),
+    named: bool = False,
+    argument: bool = False,
+    hidden: bool = False,
+    default_text: str = "",
+) -> Any:
+    """A field of an `Options` class; see `Spec`."""
+    spec = Spec(help, low, high, above, tuple(choices), named, argument, hidden, default_text)
+    return field(default=default, metadata={"option": spec})
+
+
+@dataclass(frozen=True)
+class Options:
+    """A method's options, refused in one line where a value is not what its field declares.
+
+    Values may come from Python, a command line or a file: lists become tuples, whole numbers
+    become floats where those are asked for.
+
+    Raises:
+        TextonError: a value of another type, out of bounds, or none of the choices.
+    """
+
+    def __post_init__(self) -> None:
+        for declared in declarations(type(self)):
+            value = declared.accepted(getattr(self, declared.name))
+            object.__setattr__(self, declared.name, value)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """From names and values.
+
+        Raises:
+            TextonError: an option that is not declared, or a value that is refused.
+        """
+        known = {declared.name for declared in declarations(cls)}
+        for name in given:
+            if name not in known:
+                raise TextonError(f"there is no option '{name}'{near_names(name, known)}")
+        return cls(**given)
+
+    def changed(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
+        every = declarations(type(self))
+        return {x.name: v for x in every if (v := getattr(self, x.name)) != x.default}
+
+    def as_json(self) -> dict[str, Any]:
+        """All of them, as JSON has it; `of` reads it back."""
+        return {x.name: _plain(getattr(self, x.name)) for x in declarations(type(self))}
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with other values."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Solving(Options):
+    """What every method that solves for its pictures may be told."""
+
+    preset: str = option(
+        "normal",
+        "fast, normal, fine or paper (the 2016 algorithm).",
+        choices=PRESETS,
+    )
+    steps: int | None = option(None, "Exactly so many steps, no early stop.", low=1, high=MAX_STEPS)
+    seed: int = option(0, "The same seed gives the same picture.", low=0, high=MAX_SEED)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One option of a class: its name, type, default and `Spec`."""
+
+    name: str
+    kind: Any
+    default: Any
+    spec: Spec
+
+    @property
+    def flag(self) -> str:
+        """Its name on a command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def base(self) -> Any:
+        """Its type where it is set: ``int`` of ``int | None``."""
+        if get_origin(self.kind) in (Union, types.UnionType):
+            return next(x for x in get_args(self.kind) if x is not type(None))
+        return self.kind
+
+    @property
+    def item(self) -> Any:
+        """The type of its items, of a tuple; None for single values."""
+        return get_args(self.base)[0] if get_origin(self.base) is tuple else None
+
+    @property
+    def may_be_unset(self) -> bool:
+        return self.base is not self.kind
+
+    def accepted(self, value: Any) -> Any:
+        """The value as its type has it.
+
+        Raises:
+            TextonError: it is not to be had, or out of bounds.
+        """
+        if value is None and self.may_be_unset:
+            return None
+        if get_origin(self.base) is dict:
+            return {int(key): self._one(number, float) for key, number in _pairs(self, value)}
+        if self.item is None:
+            return self._one(value, self.base)
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise TextonError(f"{self._told} is {value!r}: give several, as a list")
+        return tuple(self._one(item, self.item) for item in value)
+
+    def parse(self, text: str) -> Any:
+        """The value that a command line's text spells.
+
+        Raises:
+            TextonError: it spells none; the message shows the form.
+        """
+        if get_origin(self.base) is dict:
+            return self.accepted(_factors(self, text))
+        if self.item is None:
+            return self.accepted(self._number(text, self.base))
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        return self.accepted([self._number(word, self.item) for word in words])
+
+    def spell(self, value: Any) -> str:
+        """The text that `parse` reads as the value."""
+        if isinstance(value, dict):
+            return ",".join(f"{key}={number:g}" for key, number in value.items())
+        if isinstance(value, tuple):
+            return ",".join(map(self.spell, value))
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    @property
+    def _told(self) -> str:
+        return self.name.replace("_", " ")
+
+    def _number(self, text: str, kind: Any) -> Any:
+        if kind not in (int, float):
+            return text
+        try:
+            if not text.isascii():
+                raise ValueError
+            return kind(text)
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            raise TextonError(f"{self.flag} is '{text}': give {what}{_like(self)}") from None
+
+    def _one(self, value: Any, kind: Any) -> Any:
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if kind is Path and isinstance(value, str):
+            value = Path(value)
+        if isinstance(kind, type) and (
+            not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+        ):
+            raise TextonError(f"{self._told} is {value!r}: give {_WORDS.get(kind, kind.__name__)}")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self._check_bounds(value)
+        if self.spec.choices and value not in self.spec.choices:
+            near = near_names(str(value), self.spec.choices)
+            choice = ", ".join(self.spec.choices)
+            raise TextonError(f"unknown {self._told} '{value}'{near}: use {choice}")
+        return value
+
+    def _check_bounds(self, value: float) -> None:
+        spec = self.spec
+        if spec.above is not None and not spec.above < value < math.inf:
+            raise TextonError(f"{self._told} is {value}: use more than {spec.above:g}")
+        low = -math.inf if spec.low is None else spec.low
+        high = math.inf if spec.high is None else spec.high
+        if not (low <= value <= high and math.isfinite(value)):
+            to = "or more" if spec.high is None else f"to {_short(high)}"
+            raise TextonError(f"{self._told} is {value}: use {_short(low)} {to}")
+
+
+def declarations(options: type[Options]) -> tuple[Declared, ...]:
+    """The options of a class, in order; its own before those that it inherits."""
+    hints = get_type_hints(options)
+    own = vars(options).get("__annotations__", {})
+    every = [_declared(x, hints[x.name]) for x in fields(options)]
+    return tuple(sorted(every, key=lambda x: x.name not in own))
+
+
+def _declared(of: Field[Any], kind: Any) -> Declared:
+    default = of.default_factory() if of.default_factory is not MISSING else of.default
+    return Declared(of.name, kind, default, of.metadata["option"])
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+
+
+def _short(value: float) -> str:
+    return str(int(value)) if math.isfinite(value) and value == int(value) else f"{value:g}"
+
+
+def _like(declared: Declared) -> str:
+    return ", like 0.7,0.3" if declared.item is float else ""
+
+
+def _pairs(declared: Declared, value: Any) -> list[tuple[Any, Any]]:
+    try:
+        return [(int(key), number) for key, number in dict(value).items()]
+    except (TypeError, ValueError):
+        raise TextonError(f"{declared._told} is {value!r}: give numbers by channel") from None
+
+
+def _factors(declared: Declared, text: str) -> dict[int, float]:
+    factors = {}
+    for part in text.split(","):
+        channel, equals, factor = part.partition("=")
+        try:
+            if not (equals and text.isascii()):
+                raise ValueError
+            factors[int(channel)] = float(factor)
+        except ValueError:
+            raise TextonError(
+                f"{declared.flag} '{text}' is not understood: write 4=3,17=0.2"
+            ) from None
+    return factors
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from texton.atlas.textures import Texture
 from texton.images.files import write_bytes
 from texton.jobs.store import Store, Unit
+from texton.reading import read_json_file, take
 
 FORMAT = "texton-similar/1"
 NEIGHBOURS = 8
@@ -97,16 +98,13 @@ def compare_textures(
 def read_similar(store: Store, textures: Mapping[Unit, Texture]) -> Similar | None:
     """What an earlier run found, if it was for exactly these textures."""
     try:
-        saved = json.loads(_path(store).read_bytes())
+        saved = read_json_file(_path(store))
         if saved["format"] != FORMAT or saved["of"] != _identity(textures):
             return None
         return Similar(
             _unpacked(saved["same"]),
             _unpacked(saved["others"]),
-            {
-                layer: Map(m["columns"], m["rows"], {int(c): x for c, x in m["cells"].items()})
-                for layer, m in saved["maps"].items()
-            },
+            {layer: _map(take(saved["maps"], layer, dict)) for layer in saved["maps"]},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -200,6 +198,17 @@ def _unpacked(saved: list[Any]) -> dict[Filter, list[Filter]]:
         (str(of[0]), int(of[1])): [(str(layer), int(channel)) for layer, channel in nearest]
         for of, nearest in saved
     }
+
+
+def _map(saved: dict[str, Any]) -> Map:
+    columns, rows, cells = (
+        take(saved, "columns", int),
+        take(saved, "rows", int),
+        take(saved, "cells", dict),
+    )
+    if columns < 1:
+        raise ValueError("a map without columns")
+    return Map(columns, rows, {int(channel): take(cells, channel, int) for channel in cells})
 
 
 def _path(store: Store) -> Path:

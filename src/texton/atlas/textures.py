@@ -24,6 +24,7 @@ from texton.network.codes import moments
 from texton.network.device import choose_compute
 from texton.network.load import load_network
 from texton.network.network import Network
+from texton.reading import read_json
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 FORMAT = "texton-textures/1"
@@ -76,9 +77,11 @@ def read_textures(store: Store) -> dict[Unit, Texture]:
     path = _path(store)
     try:
         with np.load(path, allow_pickle=False) as saved:
-            head = json.loads(bytes(saved["head"]).decode())
+            head = read_json(bytes(saved["head"]))
             vectors = saved["vectors"]
         if head["format"] != FORMAT or head["layers"] != list(LAYERS):
+            return {}
+        if vectors.dtype != np.float16 or vectors.ndim != 2 or not np.isfinite(vectors).all():
             return {}
         return {
             Unit(layer, channel, photo): Texture(vector, (size, date))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def export_command(
     store = Store.open(atlas)
     check_target(out, atlas, force)
     catalog = Catalog.read(store)
-    _tell_damaged(store, catalog.drop_unreadable())
+    _tell_damaged(catalog.drop_unreadable())
     index = TextureIndex()
     if similar:
         with _stage("textures") as tell:
@@ -96,10 +97,10 @@ def serve_command(
         serve(make_app(follower, host), bound)
 
 
-def _tell_damaged(store: Store, damaged: Sequence[Unit]) -> None:
-    for unit in damaged[:_NAMED]:
+def _tell_damaged(damaged: Mapping[Unit, Path]) -> None:
+    for unit, file in islice(damaged.items(), _NAMED):
         print(
-            f"skipped {unit}: '{store.picture(unit)}' is damaged; delete it and build again",
+            f"skipped {unit}: '{file}' is damaged; delete it and build again",
             file=sys.stderr,
         )
     if len(damaged) > _NAMED:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from texton.images.files import read_settings
 from texton.network.layers import Layer
 from texton.network.load import FORMS, NETWORKS
 from texton.network.network import Network
+from texton.reading import take, take_optional
 
 _COLUMNS = ("layer", "kind", "filters", "stride", "receptive field")
 
@@ -68,15 +69,24 @@ def info_command(
     if as_json:
         print(json.dumps(settings, ensure_ascii=False))
         return
-    units = settings.pop("units", [])
-    command = settings.pop("command", None)
+    units, command = settings.get("units"), settings.get("command")
     for key, value in settings.items():
-        print(f"{key}: {json.dumps(value, ensure_ascii=False).strip(chr(34))}")
-    for unit in units:
-        share = "" if unit["achieved"] is None else f", achieved {unit['achieved']:.1%}"
-        print(f"  {unit['layer']}:{unit['channel']}  error {unit['error']:.3f}{share}")
-    if command:
+        if key not in ("units", "command"):
+            print(f"{key}: {json.dumps(value, ensure_ascii=False).strip(chr(34))}")
+    for unit in units if isinstance(units, list) else []:
+        print(f"  {_unit(unit)}")
+    if isinstance(command, str) and command.isprintable():  # it stands in the file as anyone likes
         print(command)
+
+
+def _unit(unit: Any) -> str:
+    try:
+        achieved = take_optional(unit, "achieved", float)
+        share = "" if achieved is None else f", achieved {achieved:.1%}"
+        name = f"{take(unit, 'layer', str)}:{take(unit, 'channel', int)}"
+        return f"{name}  error {take(unit, 'error', float):.3f}{share}"
+    except (ValueError, AttributeError, TypeError):  # another program's, or another version's
+        return json.dumps(unit, ensure_ascii=False)
 
 
 def _field(layer: Layer) -> str:

@@ -12,6 +12,7 @@ from texton.cli import output as c
 from texton.errors import TextonError
 from texton.images.files import read_image
 from texton.methods.modified import mix, top_filters
+from texton.reading import decimal_number, whole_number
 
 Energy = Annotated[
     str | None,
@@ -95,7 +96,7 @@ def _factors(text: str) -> dict[int, float]:
     for part in text.split(","):
         channel, equals, factor = part.partition("=")
         try:
-            factors[int(channel)] = float(factor)
+            factors[whole_number(channel.strip())] = decimal_number(factor.strip())
         except ValueError:
             equals = ""
         if not equals:

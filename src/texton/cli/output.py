@@ -23,6 +23,7 @@ from texton.jobs.allocator import settle_allocator
 from texton.methods.result import Result
 from texton.network.load import load_network
 from texton.network.network import Network
+from texton.reading import whole_number
 from texton.solve.solver import Step
 
 DEFAULT_SIZE = 224
@@ -71,7 +72,7 @@ def open_network(
 def parse_bands(bands: str | None) -> tuple[int, ...] | None:
     """``3,2,1`` as numbers."""
     try:
-        return tuple(int(band) for band in bands.split(",")) if bands else None
+        return tuple(whole_number(band.strip()) for band in bands.split(",")) if bands else None
     except ValueError:
         raise TextonError(f"--bands is '{bands}': name channels, like 3,2,1") from None
 

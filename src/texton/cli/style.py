@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from texton.methods.style import stylize
 from texton.methods.style_settings import StyleSettings
 from texton.network.choose import parse_filters
 from texton.network.network import Network
+from texton.reading import decimal_number
 
 Style = Tensor | Fingerprint
 _FIVE = ",".join(STYLE_LAYERS)
@@ -239,7 +241,7 @@ def _style(name: str, net: Network, photo: Tensor, size: int, device: str, seed:
             raise TextonError(f"'{name}' is more than one filter: name one, like {layer}:4")
         made = invert_filter(photo, net, layer, filters.channels[0], device=device, seed=seed)
         return made.image[None]
-    if colon and not Path(name).exists() and channels.isdigit():
+    if colon and not Path(name).exists() and re.fullmatch("[0-9]+", channels):
         net.layer(layer)
     return _read_style(name, net, size)
 
@@ -258,7 +260,7 @@ def _refuse_itself(content: Path, styles: list[str]) -> None:
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(",")) if text else ()
+        return tuple(decimal_number(part.strip()) for part in text.split(",")) if text else ()
     except ValueError:
         raise TextonError(
             f"{option} is '{text}': give numbers with commas between, like 0.7,0.3"

@@ -26,10 +26,14 @@ from texton.images.planes import (
     read_planes,
     shown_bands,
 )
+from texton.reading import read_json
 
 MIN_SIDE = 16
 MAX_PIXELS = 100_000_000
 SETTINGS_KEY = "texton"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_LEFT_OUT = ((), _TEXTS, (*_TEXTS, b"iCCP"))  # of a PNG, try by try; its pixels need none of them
 
 
 def read_image(
@@ -156,10 +160,9 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     except OSError as error:
         raise TextonError(f"cannot read '{path}': {error.strerror or error}") from None
     try:
-        settings = json.loads(text) if isinstance(text, str) else None
+        return read_json(text) if isinstance(text, str) else None
     except ValueError:
-        settings = None
-    return settings if isinstance(settings, dict) else None
+        return None
 
 
 def to_pillow(image: Tensor, bands: Sequence[int] | None = None) -> Image.Image:
@@ -188,7 +191,7 @@ def content_hash(image: Tensor) -> str:
     return digest.hexdigest()[:16]
 
 
-def _identify(path: Path) -> Image.Image:
+def _identify(path: Path, attempt: int = 0) -> Image.Image:
     if path.is_dir():
         raise TextonError(f"'{path}' is a folder: name an image file")
     if not path.exists():
@@ -198,10 +201,12 @@ def _identify(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture = Image.open(path)
+            picture = Image.open(_without(path, _LEFT_OUT[attempt]) if attempt else path)
     except Image.DecompressionBombError:
         raise _too_large(path) from None
-    except (UnidentifiedImageError, ValueError, SyntaxError, EOFError):
+    except (UnidentifiedImageError, ValueError, SyntaxError, EOFError) as error:
+        if _may_retry(error, attempt) and _is_png(path):
+            return _identify(path, attempt + 1)
         raise TextonError(f"'{path}' is not an image that can be read: try PNG or JPEG") from None
     if picture.format == "EPS":  # Pillow would run an interpreter on it
         raise TextonError(f"'{path}' is a PostScript file: convert it to PNG or JPEG")
@@ -213,8 +218,30 @@ def _too_large(path: Path) -> TextonError:
     return TextonError(f"'{path}' is over {limit} megapixels: scale it down first")
 
 
-def _open(path: Path) -> Image.Image:
-    with _identify(path) as picture:
+def _may_retry(error: Exception, attempt: int) -> bool:
+    """Pillow refuses a PNG with over a megabyte of text or profile by a plain ValueError."""
+    return type(error) is ValueError and attempt + 1 < len(_LEFT_OUT)
+
+
+def _is_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_PNG)) == _PNG
+
+
+def _without(path: Path, kinds: Sequence[bytes]) -> io.BytesIO:
+    """A PNG less its chunks of these kinds."""
+    content = path.read_bytes()
+    kept, start = bytearray(_PNG), len(_PNG)
+    while start < len(content):
+        end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+        if content[start + 4 : start + 8] not in kinds:
+            kept += content[start:end]
+        start = end
+    return io.BytesIO(kept)
+
+
+def _open(path: Path, attempt: int = 0) -> Image.Image:
+    with _identify(path, attempt) as picture:
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise _too_large(path)
@@ -228,7 +255,9 @@ def _open(path: Path) -> Image.Image:
                 picture.seek(0)
                 picture.load()
                 return _standard(ImageOps.exif_transpose(picture), path)
-        except (OSError, SyntaxError, ValueError, EOFError):
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            if _may_retry(error, attempt) and picture.format == "PNG":
+                return _open(path, attempt + 1)
             raise TextonError(
                 f"'{path}' is damaged or truncated: get the whole file again"
             ) from None

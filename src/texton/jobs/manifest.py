@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from texton.reading import read_json, take, take_all, take_optional
+
 FORMAT = "texton-atlas/1"
+_SETTINGS: dict[type[Any], tuple[str, ...]] = {
+    str: ("preset", "device", "dtype", "memory_format"),
+    int: ("steps", "seed", "size"),
+    bool: ("enlarge",),
+    dict: ("solver", "preprocessing", "network_details"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,15 +85,47 @@ class Manifest:
         Raises:
             ValueError: it is anything else, an atlas of another format included.
         """
-        try:
-            read = json.loads(text)
-            if read.pop("format") != FORMAT:
-                raise ValueError("another format")
-            layers = tuple(
-                AtlasLayer(**{**layer, "channels": tuple(layer["channels"])})
-                for layer in read.pop("layers")
-            )
-            photos = tuple(AtlasPhoto(**photo) for photo in read.pop("photos"))
-            return cls(**read, layers=layers, photos=photos)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a manifest: {error}") from None
+        read = read_json(text)
+        if read.get("format") != FORMAT:
+            raise ValueError("another format")
+        settings = take(read, "settings", dict)
+        for kind, keys in _SETTINGS.items():
+            for key in keys:
+                take_optional(settings, key, kind)
+        return cls(
+            texton=take(read, "texton", str),
+            torch=take(read, "torch", str),
+            network=take(read, "network", str),
+            weights_hash=take(read, "weights_hash", str),
+            pooling=take_optional(read, "pooling", str),
+            network_options=take(read, "network_options", dict),
+            settings=settings,
+            layers=tuple(_layer(layer) for layer in take_all(read, "layers", dict)),
+            photos=tuple(_photo(photo) for photo in take_all(read, "photos", dict)),
+            channels=take_optional(read, "channels", str) or "all",
+        )
+
+
+def _layer(read: dict[str, Any]) -> AtlasLayer:
+    return AtlasLayer(
+        name=take(read, "name", str),
+        filters=take(read, "filters", int),
+        stride=take(read, "stride", int),
+        receptive_field=take_optional(read, "receptive_field", int),
+        channels=tuple(take_all(read, "channels", int)),
+    )
+
+
+def _photo(read: dict[str, Any]) -> AtlasPhoto:
+    name = take(read, "name", str)
+    if not re.fullmatch(r"[^./\\\0][^/\\\0]*", name):  # it names files
+        raise ValueError(f"a photograph is called {name!r}")
+    return AtlasPhoto(
+        name=name,
+        file=take(read, "file", str),
+        content_hash=take(read, "content_hash", str),
+        source=take(read, "source", str),
+        width=take(read, "width", int),
+        height=take(read, "height", int),
+        exact=take_optional(read, "exact", bool),
+    )

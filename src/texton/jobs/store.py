@@ -31,10 +31,13 @@ from torch import Tensor
 from texton.errors import TextonError
 from texton.images.files import as_saved, read_image, write_bytes, write_image
 from texton.jobs.manifest import Manifest
+from texton.reading import read_json, take_optional
 
 UNIT_FORMAT = "texton-unit/1"
 TEMPORARY = ".*.tmp"  # what `write_bytes` calls a file that is not whole yet
-_PICTURED = ("ok", "dead")
+PICTURED = ("ok", "dead")  # the status of units that have a picture
+_NUMBERS = ("error", "achieved", "energy_share", "leakage", "steps", "starts", "seconds")
+_TEXTS = ("reason", "command")
 _RECENT = 200  # finished units that the rate is taken from
 _GLANCE = 1.0  # seconds that `is_locked` may hold the lock in another process, at the very most
 _PAUSE = 120.0  # seconds without a unit that end a stretch of work, or 4 times what a unit takes
@@ -131,7 +134,7 @@ class Store:
         """Commit a unit. Its picture must have been written before."""
         told = {"format": UNIT_FORMAT, **asdict(unit), **record}
         files = [self.picture(unit).with_suffix(kind) for kind in (_PICTURE, _PLANES)]
-        if told["status"] in _PICTURED:
+        if told["status"] in PICTURED:
             told["bytes"] = {file.suffix: file.stat().st_size for file in files if file.exists()}
         else:
             with suppress(OSError):
@@ -150,8 +153,8 @@ class Store:
         """
         units = self.units()
         dated = [found for unit in units if (found := self._dated_record(unit))]
-        done = [found for found in dated if found[0]["status"] in _PICTURED]
-        failed = [date for record, date in dated if record["status"] not in _PICTURED]
+        done = [found for found in dated if found[0]["status"] in PICTURED]
+        failed = [date for record, date in dated if record["status"] not in PICTURED]
         left = len(units) - len(dated)
         began = self._began()
         todo = left + sum(began is not None and date < began for date in failed)
@@ -263,14 +266,15 @@ class Store:
     def _dated_record(self, unit: Unit) -> tuple[dict[str, Any], float] | None:
         path = self.sidecar(unit)
         try:
-            with path.open(encoding="utf-8") as file:
-                record = json.load(file)
+            with path.open("rb") as file:
+                record = read_json(file.read())
                 date = os.fstat(file.fileno()).st_mtime
+            _check_figures(record)
         except (OSError, ValueError):
             return None
         if not self._is_of(unit, record):
             return None
-        if record["status"] in _PICTURED and not self._has_picture(unit, record):
+        if record["status"] in PICTURED and not self._has_picture(unit, record):
             return None
         return record, date
 
@@ -285,11 +289,10 @@ class Store:
         except (OSError, ValueError, TypeError, AttributeError):
             return False
 
-    def _is_of(self, unit: Unit, record: Any) -> bool:
+    def _is_of(self, unit: Unit, record: Mapping[str, Any]) -> bool:
         return (
-            isinstance(record, dict)
-            and record.get("format") == UNIT_FORMAT
-            and record.get("status") in (*_PICTURED, "failed")
+            record.get("format") == UNIT_FORMAT
+            and record.get("status") in (*PICTURED, "failed")
             and all(record.get(key) == value for key, value in asdict(unit).items())
         )
 
@@ -308,6 +311,14 @@ def folder_name(layer: str) -> str:
 def needs_exact(image: Tensor) -> bool:
     """Whether a photograph is deeper than 8 bits, or has more channels than a PNG shows."""
     return image.shape[1] not in (1, 3) or not torch.equal(as_saved(image), image)
+
+
+def _check_figures(record: Mapping[str, Any]) -> None:
+    """Raise ValueError where what is shown and counted with has another type."""
+    for key in _NUMBERS:
+        take_optional(record, key, float)
+    for key in _TEXTS:
+        take_optional(record, key, str)
 
 
 def _rate(done: Iterable[tuple[Mapping[str, Any], float]]) -> float | None:

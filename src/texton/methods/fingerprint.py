@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from texton.methods.setup import check_photo
 from texton.network.codes import gram, means, moments
 from texton.network.device import choose_compute
 from texton.network.network import Network
+from texton.reading import read_json_file, take, take_all
 
 STYLE_LAYERS: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -25,8 +25,7 @@ STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
     "moments": moments,
     "gram": gram,
 }
-FORMAT = "texton-style-1"
-_MAX_BYTES = 50_000_000
+FORMAT = "texton-style/1"
 
 
 @dataclass(frozen=True)
@@ -111,16 +110,15 @@ def read_fingerprint(path: str | Path) -> Fingerprint:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError("too large")
-        content = json.loads(path.read_bytes())
-        if content["format"] != FORMAT:
+        content = read_json_file(path)
+        if content.get("format") not in (FORMAT, "texton-style-1"):
             raise ValueError("another format")
-        found = {str(layer): _values(entry) for layer, entry in content["layers"].items()}
-        return Fingerprint(str(content["network"]), str(content["weights_hash"]), found)
+        layers = take(content, "layers", dict)
+        found = {layer: _values(take(layers, layer, dict)) for layer in layers}
+        return Fingerprint(take(content, "network", str), take(content, "weights_hash", str), found)
     except OSError as error:
         raise TextonError(f"cannot read '{path}': {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+    except ValueError:
         raise TextonError(
             f"'{path}' is not a style file: make one with `texton fingerprint`"
         ) from None
@@ -174,8 +172,8 @@ def _halves(values: Tensor) -> list[list[float]]:
 
 
 def _values(entry: dict[str, Any]) -> Tensor:
-    mean, spread = entry["mean"], entry["std"]
-    values = [float(v) for v in (*mean, *spread)]
-    if len(mean) != len(spread) or not mean or not all(math.isfinite(v) for v in values):
+    mean, spread = take_all(entry, "mean", float), take_all(entry, "std", float)
+    values = torch.tensor([mean + spread], dtype=torch.float32)
+    if len(mean) != len(spread) or not mean or not values.isfinite().all():
         raise ValueError("damaged")
-    return torch.tensor([values], dtype=torch.float32)
+    return values

@@ -236,7 +236,7 @@ def _loaded(source: Source, weights: str | Path | None) -> Source:
 
 def random_seed(tag: str) -> int | None:
     """The seed that ``random7`` names; None where it names something else."""
-    match = re.fullmatch(r"random(\d{0,18})", tag)
+    match = re.fullmatch(r"random([0-9]{0,18})", tag)
     return int(match[1] or 0) if match else None
 
 

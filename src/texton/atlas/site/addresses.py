@@ -6,9 +6,9 @@ import re
 
 _SAFE = re.compile(r"[A-Za-z0-9_.-]")
 # Names of the site's own folders, and those that Windows keeps for devices.
-_TAKEN = re.compile(r"(assets|photos|con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_TAKEN = re.compile(r"(assets|photos|con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
-PICTURE = re.compile(r"(?P<channel>\d+)\.(?P<photo>.+?)(?P<kind>\.png|\.thumb\.webp)")
+PICTURE = re.compile(r"(?P<channel>[0-9]{1,9})\.(?P<photo>.+?)(?P<kind>\.png|\.thumb\.webp)")
 
 
 def slug(name: str) -> str:

@@ -6,14 +6,14 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from texton.atlas.site.pictures import is_whole
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto
-from texton.jobs.store import Store, Unit
+from texton.jobs.store import PICTURED, Store, Unit
 
 Record = dict[str, Any]
-PICTURED = ("ok", "dead")
 FIGURES = {  # the site's short names, and the sidecars'
     "error": "error",
     "achieved": "achieved",
@@ -47,12 +47,19 @@ class Catalog:
                 new[unit] = record
         return new
 
-    def drop_unreadable(self) -> list[Unit]:
-        """Count the units whose picture is damaged as not made; returns them."""
-        picture = self.store.picture
-        found = [u for u in self.records if self.pictured(u) and not is_whole(picture(u))]
-        for unit in found:
-            del self.records[unit]
+    def drop_unreadable(self) -> dict[Unit, Path]:
+        """Count the units whose picture is damaged as not made, as those are whose sidecar is.
+
+        Returns:
+            Each with its file that is damaged.
+        """
+        store, found = self.store, {}
+        for unit in store.units():
+            if unit not in self.records and store.sidecar(unit).exists():
+                found[unit] = store.sidecar(unit)
+            elif self.pictured(unit) and not is_whole(store.picture(unit)):
+                found[unit] = store.picture(unit)
+                del self.records[unit]
         return found
 
     def snapshot(self) -> Catalog:
@@ -92,7 +99,11 @@ class Catalog:
         """A layer's figures: units ``planned`` and ``done``, filters silent on every photograph
         (``dead``), units that ``failed``, and the median ``error``."""
         records = list(self.of_layer(layer))
-        errors = [record["error"] for record in records if record["status"] == "ok"]
+        errors = [
+            record["error"]
+            for record in records
+            if record["status"] == "ok" and record.get("error") is not None
+        ]
         return {
             "planned": len(layer.channels) * len(self.photos),
             "done": sum(record["status"] in PICTURED for record in records),

@@ -11,6 +11,7 @@ from pathlib import Path
 from texton.atlas.site.site import Site
 from texton.errors import TextonError
 from texton.images.files import write_bytes
+from texton.reading import read_json_file, take_all
 
 MARK = "texton-site.json"  # a folder with it is an export: which files are texton's, and if whole
 FORMAT = "texton-site/1"
@@ -98,9 +99,8 @@ def _content(site: Site, path: str) -> bytes | None:
 def _listed(target: Path) -> set[str]:
     """What an earlier export has written: only such files are ever removed."""
     try:
-        told = json.loads((target / MARK).read_bytes())
-        files = [path for path in told["files"] if isinstance(path, str)]
-    except (OSError, ValueError, KeyError, TypeError):
+        files = take_all(read_json_file(target / MARK), "files", str)
+    except (OSError, ValueError):
         return set()
     inside = target.resolve()
     return {path for path in files if inside in (target / path).resolve().parents}

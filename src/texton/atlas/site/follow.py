@@ -18,6 +18,7 @@ from texton.atlas.site.catalog import Catalog, figures
 from texton.atlas.site.site import Site
 from texton.errors import TextonError
 from texton.jobs.store import Store, Unit
+from texton.reading import whole_number
 
 _STATUS_PAUSE = 4.0  # seconds
 _IDLE_PAUSE = 10.0  # seconds between two looks while nobody is connected
@@ -71,8 +72,11 @@ class Follower:
     def position(self, spelled: str) -> int | None:
         """The position a page was made at, or None when it is too old to be caught up with."""
         run, _, count = spelled.partition("-")
-        known = run == self._run and count.isdecimal() and int(count) <= len(self._log)
-        return int(count) if known else None
+        try:
+            known = whole_number(count)
+        except ValueError:
+            return None
+        return known if run == self._run and known <= len(self._log) else None
 
     def news(self, position: int) -> News:
         """What is new since a position."""

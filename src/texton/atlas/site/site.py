@@ -98,7 +98,7 @@ class Site:
     def _of_layer(self, layer: AtlasLayer, name: str) -> str | bytes | Path | None:
         if name == "index.html":
             return self._pages.layer(layer)
-        if match := re.fullmatch(r"(0|[1-9]\d*)\.html", name):
+        if match := re.fullmatch(r"(0|[1-9][0-9]{0,8})\.html", name):
             channel = int(match[1])
             return self._pages.filter(layer, channel) if channel in layer.channels else None
         if match := addresses.PICTURE.fullmatch(name):

@@ -15,6 +15,7 @@ from torch import Tensor
 from texton.errors import TextonError
 from texton.images.files import read_image, write_bytes, write_image
 from texton.images.planes import SUFFIX, hides_something
+from texton.reading import read_json_file, take
 
 FORMAT = "texton-experiment/1"
 
@@ -94,7 +95,7 @@ class Workbench:
         if hides_something(channels, None):
             picture = picture.with_suffix(SUFFIX)
         try:
-            figures = json.loads(sidecar.read_bytes())
+            figures = read_json_file(sidecar)
             return Made(read_image(picture, channels=channels)[0], figures)
         except (OSError, ValueError, TextonError):
             return None
@@ -112,10 +113,10 @@ class Workbench:
 
     def _before(self, path: Path) -> dict[str, Any] | None:
         try:
-            found = json.loads(path.read_bytes())
+            found = read_json_file(path)
             if found.get("format") != FORMAT:
                 raise ValueError
-            return dict(found)
+            return {key: take(found, key, dict) for key in ("settings", "inputs")}
         except FileNotFoundError:
             taken = [file.name for file in self.root.iterdir() if file.name != "lock"]
             if taken:
@@ -123,7 +124,7 @@ class Workbench:
                     f"'{self.root}' holds other files ({taken[0]}): use another --out"
                 ) from None
             return None
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError):
             raise TextonError(f"'{path}' is no experiment's: use another --out") from None
 
     def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texton.errors import TextonError
+from texton.errors import TextonError, one_line
 from texton.images.files import write_image
 from texton.jobs.allocator import settle_allocator
 from texton.jobs.manifest import Manifest
@@ -26,7 +26,6 @@ from texton.methods.setup import compute_for
 from texton.network.codes import energy_shares
 from texton.network.load import load_network
 from texton.network.network import Network
-from texton.network.sources import one_line
 from texton.solve.presets import solver_settings
 from texton.version import __version__
 

@@ -1,10 +1,9 @@
-"""How layers are found in any module and their outputs taken: hooks that never outlive a call."""
+"""How layers are found in any module: what every call of a part gives on an image."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,25 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from texton.errors import TextonError
+from texton.errors import TextonError, first_line
 from texton.network.device import Compute, choose_compute
-from texton.network.kinds import (
-    POOLS,
-    RECTIFIERS,
-    describe_output,
-    geometry_after,
-    kind_of,
-    step_of,
+from texton.network.hooks import CALL, describe_output, hooked
+
+_RECTIFIERS = (
+    *(nn.ReLU, nn.Hardtanh, nn.GELU, nn.SiLU, nn.Hardswish, nn.ELU, nn.LeakyReLU, nn.Mish),
+    *(nn.PReLU, nn.SELU, nn.CELU, nn.Softplus, nn.Threshold, nn.Hardsigmoid, nn.Sigmoid),
 )
-
-CALL = "#"  # "relu#2" is the second call of a module that runs more than once
-
+_POOLS = (nn.AvgPool2d, nn.MaxPool2d)
+_ELEMENTWISE = (*_RECTIFIERS, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.Identity)
 _RECTIFIER_CALLS = frozenset(
     {"relu", "relu_", "relu6", "hardtanh", "hardtanh_", "gelu", "silu", "silu_"}
     | {"hardswish", "elu", "leaky_relu", "mish"}
 )
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
-_TRANSPARENT = (*POOLS, nn.Dropout, nn.Dropout2d, nn.Identity)
+_TRANSPARENT = (*_POOLS, nn.Dropout, nn.Dropout2d, nn.Identity)
 _TRACE_SIDES = (64, 96, 128, 224, 299, 32, 28)
 
 
@@ -64,125 +60,6 @@ class Trace:
     side: int
 
 
-@dataclass(frozen=True)
-class Collected:
-    """What to take from a forward pass: the n-th call of a module, its output or its input."""
-
-    key: str
-    module: str
-    call: int
-    of_input: bool
-
-    @classmethod
-    def parse(cls, key: str, input_mark: str) -> Collected:
-        name = key.removesuffix(input_mark)
-        module, _, call = name.partition(CALL)
-        return cls(key, module, int(call or 1), key.endswith(input_mark))
-
-
-class _Reached(Exception):  # noqa: N818 - not an error: the forward pass has gone far enough
-    pass
-
-
-def collect(
-    module: nn.Module, prepared: Tensor, wanted: Sequence[Collected], copied: set[str]
-) -> tuple[dict[str, Tensor], set[str]]:
-    """Run a module until everything wanted has been seen.
-
-    Returns:
-        The tensors by key, and the keys of those that the module changed in place later.
-    """
-    found: dict[str, Tensor] = {}
-    versions: dict[str, int] = {}
-    calls: Counter[str] = Counter()
-
-    def take(item: Collected, value: Any) -> None:
-        if not isinstance(value, Tensor):
-            raise TextonError(
-                f"layer '{item.key}' gives {describe_output(value)}, not a tensor: "
-                "choose a layer inside or before it"
-            )
-        found[item.key] = value.clone() if item.key in copied else value
-        versions[item.key] = found[item.key]._version
-        if len(found) == len({item.key for item in wanted}):
-            raise _Reached
-
-    entered = {item.module for item in wanted if item.of_input}
-
-    def before(name: str) -> Callable[..., None] | None:
-        if name not in entered:  # a hook there would keep its convolution from rectifying
-            return None
-
-        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
-            calls[name] += 1
-            for item in wanted:
-                if item.of_input and item.module == name and item.call == calls[name]:
-                    take(item, args[0])
-
-        return hook
-
-    def after(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            calls[name] += name not in entered
-            for item in wanted:
-                if not item.of_input and item.module == name and item.call == calls[name]:
-                    take(item, output)
-
-        return hook
-
-    with _hooked(module, {item.module for item in wanted}, before, after), suppress(_Reached):
-        module(prepared)
-    changed = {key for key, value in found.items() if value._version != versions[key]}
-    return found, changed
-
-
-def observe(
-    module: nn.Module,
-    prepared: Tensor,
-    wanted: Sequence[Collected],
-    take: Callable[[str, Tensor], None],
-) -> None:
-    """Run a whole module and show the outputs wanted as they come, without keeping them."""
-    calls: Counter[str] = Counter()
-    keys = {(item.module, item.call): item.key for item in wanted}
-
-    def before(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
-            calls[name] += 1
-
-        return hook
-
-    def after(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            if isinstance(output, Tensor) and (name, calls[name]) in keys:
-                take(keys[name, calls[name]], output)
-
-        return hook
-
-    with _hooked(module, {item.module for item in wanted}, before, after):
-        module(prepared)
-
-
-@contextmanager
-def _hooked(
-    module: nn.Module,
-    names: set[str],
-    before: Callable[[str], Callable[..., None] | None],
-    after: Callable[[str], Callable[..., None]],
-) -> Iterator[None]:
-    handles = []
-    try:
-        for name in names:
-            part = module.get_submodule(name)
-            if (entering := before(name)) is not None:
-                handles.append(part.register_forward_pre_hook(entering))
-            handles.append(part.register_forward_hook(after(name)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def trace_layers(
     module: nn.Module, prepare: Callable[[Tensor, Compute], Tensor], channels: int
 ) -> Trace:
@@ -198,7 +75,7 @@ def trace_layers(
         names = {name for name, _ in module.named_modules() if name}
         prepared = prepare(torch.full((1, channels, side, side), 0.5), compute)
         try:
-            with torch.no_grad(), _hooked(module, names, tracer.before, tracer.after), tracer:
+            with torch.no_grad(), hooked(module, names, tracer.before, tracer.after), tracer:
                 tracer.start(prepared)
                 module(prepared)
         except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
@@ -208,7 +85,7 @@ def trace_layers(
         if tracer.finished:
             break
     if not best.layers:
-        reason = str(failure or "no module gives a 4-D tensor").strip().splitlines()[0]
+        reason = first_line(failure) if failure else "no module gives a 4-D tensor"
         raise TextonError(f"the network cannot be run on an image: {reason}")
     return best
 
@@ -282,13 +159,13 @@ class _Tracer(TorchFunctionMode):
             # A block gives its last layer's output, or that rectified by a function: its
             # pre-activation is the layer's.
             _, inner, known = self._seen.get(id(output), (output, "", None))
-            geometry = known or geometry_after(part, geometry)
+            geometry = known or _geometry_after(part, geometry)
             stride = geometry[1] if geometry else self._stride(part, entering, output)
             self._strides[output.shape[-1]] = stride
-            rectifies = isinstance(part, RECTIFIERS)
+            rectifies = isinstance(part, _RECTIFIERS)
             self.layers[name] = Layer(
                 name,
-                kind_of(part),
+                _kind_of(part),
                 output.shape[1],
                 stride,
                 geometry[0] if geometry else None,
@@ -304,6 +181,34 @@ class _Tracer(TorchFunctionMode):
         """A module's own, or that of what has the same extent, or by how much it shrinks."""
         before, after = entering.shape[-1], output.shape[-1]
         known = self._strides.get(before, max(1, self._side // before))
-        if isinstance(part, (nn.Conv2d, *POOLS)):
-            return known * step_of(part)
+        if isinstance(part, (nn.Conv2d, *_POOLS)):
+            return known * _step_of(part)
         return self._strides.get(after, max(1, round(known * before / after)))
+
+
+def _geometry_after(part: nn.Module, entering: tuple[int, int] | None) -> tuple[int, int] | None:
+    """(receptive field, stride) after a module, from those before it; None if not known."""
+    if entering is None:
+        return None
+    field, stride = entering
+    if isinstance(part, (nn.Conv2d, *_POOLS)):
+        kernel = _largest(part.kernel_size)
+        dilation = _largest(getattr(part, "dilation", 1))
+        return field + (kernel - 1) * dilation * stride, stride * _step_of(part)
+    return entering if isinstance(part, _ELEMENTWISE) else None
+
+
+def _step_of(part: Any) -> int:
+    return _largest(part.stride if part.stride is not None else part.kernel_size)
+
+
+def _largest(value: Any) -> int:
+    return max(value) if isinstance(value, (tuple, list)) else int(value)
+
+
+def _kind_of(part: nn.Module) -> str:
+    if isinstance(part, nn.Conv2d):
+        return "conv"
+    if isinstance(part, _POOLS):
+        return "pool"
+    return type(part).__name__

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from texton.errors import TextonError, near_names
+from texton.errors import TextonError, near_names, needed
 from texton.network.network import Network
-from texton.network.sources import IMAGENET, Source, from_module, from_spec, needed, random_seed
+from texton.network.sources import IMAGENET, Source, from_module, from_spec, random_seed
 from texton.network.weights import VGG19_BLOCKS, load_weights, misfit, paper_vgg19, vgg19_from_file
 
 NETWORKS = {

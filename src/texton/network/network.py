@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texton.errors import TextonError, near_names
+from texton.errors import TextonError, first_line, near_names
 from texton.images.planes import hides_something, shown_bands
 from texton.network.device import Compute, choose_compute, is_out_of_memory
 from texton.network.fast.chain import Chain, chain_of
-from texton.network.fast.convolution import has_slope, is_looked_into
 from texton.network.fast.modules import make_lean
-from texton.network.layers import Collected, Layer, Trace, collect, trace_layers
+from texton.network.hooks import Collected, collect, has_slope, is_looked_into
+from texton.network.layers import Layer, Trace, trace_layers
 from texton.network.receptive import measure_fields
 
 Encoder = Callable[[Tensor], dict[str, Tensor]]
@@ -81,13 +81,15 @@ class Network:
     @cached_property
     def measured_layers(self) -> dict[str, Layer]:
         """The layers with every receptive field known: some seconds for a deep network."""
-        module = self._frozen().float()  # not the lean kind, whose rectifiers lose NaN
-        return measure_fields(module, self._prepare, self.channels, self._trace)
+        return measure_fields(self._traced(), self._prepare, self.channels, self._trace)
 
     @cached_property
     def _trace(self) -> Trace:
-        module = self._copy(choose_compute("cpu", torch.float32))
-        return trace_layers(module, self._prepare, self.channels)
+        return trace_layers(self._traced(), self._prepare, self.channels)
+
+    def _traced(self) -> nn.Module:
+        """Its own parts, as they are known by: not the lean kind, whose rectifiers lose NaN."""
+        return self._frozen().to("cpu", torch.float32)
 
     @cached_property
     def mean_colour(self) -> Tensor:
@@ -223,10 +225,9 @@ class Network:
 
     def _failed(self, image: Tensor, names: list[str], error: Exception) -> TextonError:
         height, width = image.shape[2:]
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         return TextonError(
             f"{self.name} fails on {width}×{height} pixels before {', '.join(names)}, "
-            f"try another size: {reason[0][:200]}"
+            f"try another size: {first_line(error)}"
         )
 
     def _prepare(self, image: Tensor, compute: Compute) -> Tensor:
@@ -271,8 +272,7 @@ class Network:
         try:
             module = copy.deepcopy(self._module, memo).eval().requires_grad_(False)
         except (RuntimeError, TypeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise TextonError(f"{self.name} cannot be copied: {reason}") from error
+            raise TextonError(f"{self.name} cannot be copied: {first_line(error)}") from error
         for part in module.modules():
             if getattr(part, "inplace", False):
                 setattr(part, "inplace", False)  # noqa: B010 - not every module has it

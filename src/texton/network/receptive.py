@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from texton.network.device import Compute, choose_compute
-from texton.network.layers import Collected, Layer, Trace, observe
+from texton.network.hooks import Collected, observe
+from texton.network.layers import Layer, Trace
 
 LONG = 1536
 _MOST_RUNS = 60

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import importlib.util
 import inspect
 import re
@@ -14,13 +13,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from texton.errors import TextonError, near_names
+from texton.errors import TextonError, near_names, needed, one_line
 from texton.network.weights import load_weights
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -76,25 +74,6 @@ def from_module(module: nn.Module, weights: str | Path | None = None) -> Source:
     if weights is not None:  # into a copy: the module is the caller's
         source = Source(copy.deepcopy(module), source.name, source.preprocessing, source.details)
     return _loaded(source, weights)
-
-
-def needed(package: str, install: str) -> ModuleType:
-    """A package that not everybody has.
-
-    Raises:
-        TextonError: it is not installed; the message says how to.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        if error.name and error.name.split(".")[0] == package.split(".")[0]:
-            raise TextonError(f"{package} is not installed: pip install {install}") from None
-        raise TextonError(f"{package} cannot be imported: {one_line(error)}") from None
-
-
-def one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _torchvision(spec: str, name: str, tag: str, seed: int | None) -> Source:

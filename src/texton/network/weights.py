@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from texton.errors import TextonError
+from texton.errors import TextonError, first_line
 
 _VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 _VGG19_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
@@ -40,7 +40,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             "save the network's state_dict(), or safetensors"
         ) from None
     except Exception as error:  # noqa: BLE001 - a damaged file makes the readers raise anything
-        raise TextonError(f"the weights file '{path}' cannot be read: {_line(error)}") from None
+        raise TextonError(
+            f"the weights file '{path}' cannot be read: {first_line(error)}"
+        ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
@@ -160,8 +162,3 @@ def _shape(tensor: Tensor) -> str:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

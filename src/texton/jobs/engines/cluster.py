@@ -8,10 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from texton.errors import TextonError
+from texton.errors import TextonError, needed
 from texton.jobs.engines.base import MOST_DEATHS, Item, Ledger, Made, Work
 from texton.jobs.engines.local import available_cores
-from texton.network.sources import needed
 
 _STORE_BYTES = 100_000_000  # pictures go to the disk, not through Ray
 _GLANCE = 1.0  # seconds between looks at how large the cluster is now

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from texton.network.fast.convolution import LARGE, LeanConv2d, has_slope, is_looked_into
+from texton.network.fast.convolution import LARGE, LeanConv2d
 from texton.network.fast.modules import LeanAvgPool2d, LeanReLU, LeanSequential
 from texton.network.fast.rectified import is_rectified, mark_rectified, mark_spare, rectified_slope
-from texton.network.layers import Collected
+from texton.network.hooks import Collected, has_slope, is_looked_into
 
 _LAST = torch.channels_last
 

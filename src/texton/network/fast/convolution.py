@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from texton.network.fast.rectified import is_rectified, rectified_slope
+from texton.network.hooks import has_slope, is_looked_into
 
 Way = Callable[[Tensor], Tensor]
 
@@ -237,27 +238,11 @@ class _Convolution(torch.autograd.Function):
         return ctx.part.slope(outer, ctx.shape, ctx.format), None, None
 
 
-def is_watched(part: nn.Module) -> bool:
-    """Whether somebody sees, or changes, what enters a module, or its gradients."""
-    hooks = part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
-    return bool(hooks) or "forward" in vars(part)
-
-
-def is_looked_into(part: nn.Module) -> bool:
-    """Whether somebody sees, or changes, what a module does at all."""
-    return is_watched(part) or bool(part._forward_hooks)
-
-
 def pair(sides: int | Sequence[int]) -> tuple[int, int]:
     """As torch reads a kernel, a stride, a padding: one number is for both sides."""
     if isinstance(sides, int):
         return sides, sides
     return sides[0], sides[-1]
-
-
-def has_slope(x: Tensor) -> bool:
-    """Whether a gradient to it will be asked for."""
-    return x.requires_grad and torch.is_grad_enabled()
 
 
 def format_of(x: Tensor) -> torch.memory_format:

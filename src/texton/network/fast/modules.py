@@ -17,11 +17,10 @@ from texton.network.fast.convolution import (
     LARGE,
     LeanConv2d,
     format_of,
-    has_slope,
-    is_watched,
     pair,
 )
 from texton.network.fast.rectified import is_rectified, mark_rectified, rectified_slope
+from texton.network.hooks import has_slope, is_watched
 
 
 class LeanReLU(nn.ReLU):

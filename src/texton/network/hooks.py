@@ -1,0 +1,160 @@
+"""Hooks that never outlive a call: what they take from a forward pass, and whose there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from texton.errors import TextonError
+
+CALL = "#"  # "relu#2" is the second call of a module that runs more than once
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What to take from a forward pass: the n-th call of a module, its output or its input."""
+
+    key: str
+    module: str
+    call: int
+    of_input: bool
+
+    @classmethod
+    def parse(cls, key: str, input_mark: str) -> Collected:
+        name = key.removesuffix(input_mark)
+        module, _, call = name.partition(CALL)
+        return cls(key, module, int(call or 1), key.endswith(input_mark))
+
+
+class _Reached(BaseException):
+    """The forward pass has gone far enough: not for a module that catches every Exception."""
+
+
+def collect(
+    module: nn.Module, prepared: Tensor, wanted: Sequence[Collected], copied: set[str]
+) -> tuple[dict[str, Tensor], set[str]]:
+    """Run a module until everything wanted has been seen.
+
+    Returns:
+        The tensors by key, and the keys of those that the module changed in place later.
+    """
+    found: dict[str, Tensor] = {}
+    versions: dict[str, int] = {}
+    calls: Counter[str] = Counter()
+
+    def take(item: Collected, value: Any) -> None:
+        if not isinstance(value, Tensor):
+            raise TextonError(
+                f"layer '{item.key}' gives {describe_output(value)}, not a tensor: "
+                "choose a layer inside or before it"
+            )
+        found[item.key] = value.clone() if item.key in copied else value
+        versions[item.key] = found[item.key]._version
+        if len(found) == len({item.key for item in wanted}):
+            raise _Reached
+
+    entered = {item.module for item in wanted if item.of_input}
+
+    def before(name: str) -> Callable[..., None] | None:
+        if name not in entered:  # a hook there would keep its convolution from rectifying
+            return None
+
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
+            calls[name] += 1
+            for item in wanted:
+                if item.of_input and item.module == name and item.call == calls[name]:
+                    take(item, args[0])
+
+        return hook
+
+    def after(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            calls[name] += name not in entered
+            for item in wanted:
+                if not item.of_input and item.module == name and item.call == calls[name]:
+                    take(item, output)
+
+        return hook
+
+    with hooked(module, {item.module for item in wanted}, before, after), suppress(_Reached):
+        module(prepared)
+    changed = {key for key, value in found.items() if value._version != versions[key]}
+    return found, changed
+
+
+def observe(
+    module: nn.Module,
+    prepared: Tensor,
+    wanted: Sequence[Collected],
+    take: Callable[[str, Tensor], None],
+) -> None:
+    """Run a whole module and show the outputs wanted as they come, without keeping them."""
+    calls: Counter[str] = Counter()
+    keys = {(item.module, item.call): item.key for item in wanted}
+
+    def before(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
+            calls[name] += 1
+
+        return hook
+
+    def after(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            if isinstance(output, Tensor) and (name, calls[name]) in keys:
+                take(keys[name, calls[name]], output)
+
+        return hook
+
+    with hooked(module, {item.module for item in wanted}, before, after):
+        module(prepared)
+
+
+@contextmanager
+def hooked(
+    module: nn.Module,
+    names: set[str],
+    before: Callable[[str], Callable[..., None] | None],
+    after: Callable[[str], Callable[..., None]],
+) -> Iterator[None]:
+    handles = []
+    try:
+        for name in names:
+            part = module.get_submodule(name)
+            if (entering := before(name)) is not None:
+                handles.append(part.register_forward_pre_hook(entering))
+            handles.append(part.register_forward_hook(after(name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def is_watched(part: nn.Module) -> bool:
+    """Whether somebody sees, or changes, what enters a module, or its gradients."""
+    hooks = part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
+    return bool(hooks) or "forward" in vars(part)
+
+
+def is_looked_into(part: nn.Module) -> bool:
+    """Whether somebody sees, or changes, what a module does at all."""
+    return is_watched(part) or bool(part._forward_hooks)
+
+
+def has_slope(x: Tensor) -> bool:
+    """Whether a gradient to it will be asked for."""
+    return x.requires_grad and torch.is_grad_enabled()
+
+
+def describe_output(output: Any) -> str:
+    if isinstance(output, Tensor):
+        return f"a tensor of {'×'.join(map(str, output.shape)) or 'no'} values"
+    kind = type(output).__name__
+    if isinstance(output, Mapping):
+        return f"a {kind} with the keys {', '.join(map(str, output))}"
+    return f"a {kind} of {len(output)}" if isinstance(output, (tuple, list)) else f"a {kind}"

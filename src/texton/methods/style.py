@@ -138,7 +138,7 @@ class StyleObjective(WeightedSum):
     def __init__(self, named: Sequence[tuple[str, str, float, Objective]]) -> None:
         super().__init__([(weight, term) for _, _, weight, term in named])
         self.named = list(named)
-        self.target_energy: Tensor | None = None
+        self.target_square: Tensor | None = None
 
 
 def measure(
@@ -190,7 +190,7 @@ def _objective(
             # 2016 summed its layers: a share of one layer in five counts once
             weighted.append((kind, layer, wanted.style_weight * share * len(style_terms), term))
         objective = StyleObjective(weighted)
-        objective.target_energy = torch.full((1,), 2.0, device=compute.device)  # its loss as it is
+        objective.target_square = torch.full((1,), 2.0, device=compute.device)  # its loss as it is
         return objective
     match = CodeMatch(wanted.content_layer, code)
     named: list[tuple[str, str, float, Objective]] = [

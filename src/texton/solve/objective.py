@@ -66,11 +66,11 @@ class CodeMatch(Objective):
     def __init__(self, layer: str, target: Tensor) -> None:
         self.layers = (layer,)
         self.target = target
-        self.target_energy = _energy(target.float().square().sum((1, 2, 3)), layer)
+        self.target_square = _positive(target.float().square().sum((1, 2, 3)), layer)
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         difference = codes[self.layers[0]].float() - self.target
-        return difference.square().sum((1, 2, 3)) / self.target_energy
+        return difference.square().sum((1, 2, 3)) / self.target_square
 
 
 class FeatureMapMatch(Objective):
@@ -89,9 +89,9 @@ class FeatureMapMatch(Objective):
         self.layers = (layer,)
         self.channels = list(channels)
         self.total = total.float()
-        self.target_energy = _energy(self.total.square().sum((1, 2)), layer)
+        self.target_square = _positive(self.total.square().sum((1, 2)), layer)
         self._asked = self.total.sum((1, 2))
-        self._half = (self.target_energy / 2).expand(len(self.channels))
+        self._half = (self.target_square / 2).expand(len(self.channels))
         self._latest: tuple[weakref.ref[Tensor], Tensor] | None = None
 
     def own_maps(self, code: Tensor) -> Tensor:
@@ -134,11 +134,11 @@ class StatisticMatch(Objective):
         self.layers = (layer,)
         self.statistic = statistic
         self.target = target.float()
-        self.target_energy = _energy(self.target.square().flatten(1).sum(1), layer)
+        self.target_square = _positive(self.target.square().flatten(1).sum(1), layer)
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         difference = self.statistic(codes[self.layers[0]]) - self.target
-        return difference.square().flatten(1).sum(1) / self.target_energy
+        return difference.square().flatten(1).sum(1) / self.target_square
 
 
 class Activation(Objective):
@@ -220,7 +220,7 @@ def _own_maps(code: Tensor, channels: Sequence[int]) -> Tensor:
     return torch.stack([last[b, ..., channel] for b, channel in enumerate(channels)]).float()
 
 
-def _energy(value: Tensor, layer: str) -> Tensor:
+def _positive(value: Tensor, layer: str) -> Tensor:
     if not bool((value > 0).all()):
         raise TextonError(f"the photograph activates nothing at '{layer}': choose another layer")
     return value

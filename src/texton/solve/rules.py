@@ -142,10 +142,10 @@ class Sgd2016:
         self._values = canvas.values
         self._rate, self._decay = settings.learning_rate, settings.weight_decay
         self._centre = network.mean_colour.to(self._values.device)
-        energy = getattr(objective, "target_energy", None)
-        if energy is None:
-            raise TypeError("the 2016 algorithm inverts codes: it needs a target's energy")
-        self._scale = energy.reshape(-1, 1, 1, 1) / 2 / 255
+        square = getattr(objective, "target_square", None)
+        if square is None:
+            raise TypeError("the 2016 algorithm inverts codes: it needs a target's square")
+        self._scale = square.reshape(-1, 1, 1, 1) / 2 / 255
         self._velocity = torch.zeros_like(self._values)
         self._step = 0
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from texton.errors import TextonError
-from texton.experiments.directions import dense_blends, disjoint_blends, overlap
 from texton.experiments.measures import colour, structure
+from texton.experiments.measures.blends import dense_blends, disjoint_blends, overlap
 from texton.experiments.measures.describer import held_out, is_held_out
 from texton.experiments.measures.statistics import (
     by_work,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from texton.images.files import write_image as write_image
     from texton.methods.code_inversion import Priors as Priors
     from texton.methods.code_inversion import invert as invert
+    from texton.methods.feature_map_inversion import invert_direction as invert_direction
     from texton.methods.feature_map_inversion import invert_filter as invert_filter
     from texton.methods.feature_map_inversion import invert_filters as invert_filters
     from texton.methods.feature_map_inversion import iter_filters as iter_filters
@@ -38,7 +39,9 @@ else:
         "errors": "TextonError",
         "images.files": "read_image read_settings write_image",
         "methods.code_inversion": "Priors invert",
-        "methods.feature_map_inversion": "invert_filter invert_filters iter_filters",
+        "methods.feature_map_inversion": (
+            "invert_direction invert_filter invert_filters iter_filters"
+        ),
         "methods.fingerprint": "Fingerprint fingerprint read_fingerprint style_distances",
         "methods.modified": "invert_random invert_ranks mix top_filters",
         "methods.result": "Result",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -24,9 +25,10 @@ from texton.methods.setup import (
     run,
 )
 from texton.network.codes import check_channel, energy_shares, total_map
-from texton.network.device import Compute, halved, is_out_of_memory
+from texton.network.device import Compute, in_batches
 from texton.network.network import Network
 from texton.solve.canvas import Bleed
+from texton.solve.directions import Directions, Shares, Units, share_vector, shares_by_filter
 from texton.solve.objective import Activation, FeatureMapMatch
 from texton.solve.presets import SolverSettings, solver_settings
 from texton.solve.solver import MAX_STARTS, Opening, Solver
@@ -42,14 +44,45 @@ def invert_filter(
     return next(iter_filters(image, network, layer, [channel], **options))
 
 
+def invert_direction(
+    image: Tensor,
+    network: Network,
+    layer: str,
+    shares: Shares,
+    name: str | None = None,
+    **options: Any,
+) -> Result:
+    """Feature map inversion of a direction of channel space: several filters in given shares.
+
+    The target gives filter c the share u_c of all activity at every position; a filter is the
+    direction whose only share is 1.
+
+    Args:
+        shares: u, a vector of a number per filter or ``{4: 0.5, 7: 0.5}``; none negative, as no
+            rectified map can reach it.
+        name: directions of one name begin from the same noise; the shares themselves by default.
+        options: as in `invert_filters`.
+
+    Raises:
+        TextonError: as `invert_filters`; shares of another layer, negative, infinite or all zero.
+    """
+    label = name or ",".join(f"{c}={u:.6g}" for c, u in shares_by_filter(shares).items())
+    return next(iter_filters(image, network, layer, {label: shares}, **options))
+
+
 def invert_filters(
-    image: Tensor, network: Network, layer: str, channels: Sequence[int], **options: Any
+    image: Tensor,
+    network: Network,
+    layer: str,
+    channels: Sequence[int] | Mapping[str, Shares],
+    **options: Any,
 ) -> list[Result]:
     """Feature map inversion of several filters of one layer: what does each of them extract?
 
     Args:
         image: the photograph, (1, C, H, W) in [0, 1].
-        layer, channels: the filters, numbered from 0.
+        layer, channels: the filters, numbered from 0; or directions, each by a name that tells
+            it apart, with shares as in `invert_direction`.
         preset: ``fast``, ``normal``, ``fine`` or ``paper`` (the 2016 algorithm).
         steps: exactly so many evaluations of the network per filter, the opening included.
         seed: the same seed gives the same picture, whatever else is asked for beside it.
@@ -67,7 +100,7 @@ def iter_filters(
     image: Tensor,
     network: Network,
     layer: str,
-    channels: Sequence[int],
+    channels: Sequence[int] | Mapping[str, Shares],
     *,
     preset: str = "normal",
     steps: int | None = None,
@@ -80,25 +113,22 @@ def iter_filters(
     settings = solver_settings(preset, steps=steps)
     compute = compute_for(settings, device)
     inversion = FilterInversion(image, network, layer, settings, compute)
-    for channel in channels:
-        check_channel(inversion.code, channel)
-    inversion.code = inversion.code[:, :0]  # its maps are added up: the rest is not needed
+    units = inversion.units(channels)
     photo = content_hash(image)
     recorded = recorded_settings("filter", network, image, preset, steps, seed, settings, compute)
-    side_by_side, rest = compute.batch, list(channels)
-    while rest:
-        batch = rest[:side_by_side]
-        generators = [generator_for(seed, photo, layer, channel) for channel in batch]
-        try:
-            solved = list(inversion.solve(batch, generators, on_step))
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            side_by_side = halved(len(batch), compute.device)
-            continue
-        rest = rest[len(batch) :]
-        for result in solved:
-            yield replace(result, settings=recorded)
+    if isinstance(channels, Mapping):
+        seeds: list[tuple[str, int | None]] = [(f"{layer}/{name}", None) for name in channels]
+        more = [{"direction": n, "shares": shares_by_filter(u)} for n, u in channels.items()]
+    else:
+        seeds, more = [(layer, channel) for channel in channels], [{}] * len(channels)
+
+    def solve(part: slice) -> list[Result]:
+        generators = [generator_for(seed, photo, *which) for which in seeds[part]]
+        return list(inversion.solve(units[part], generators, on_step))
+
+    side_by_side = in_batches(len(seeds), compute, solve)
+    for result, own in zip(chain.from_iterable(side_by_side), more, strict=True):
+        yield replace(result, settings=recorded | own)
 
 
 class Measured(NamedTuple):
@@ -110,7 +140,11 @@ class Measured(NamedTuple):
 
 
 class FilterInversion:
-    """What the filters of one layer share: the photograph's maps, added up once."""
+    """What the filters of one layer share: the photograph's maps, added up once.
+
+    Attributes:
+        energy: (C,), each filter's share of the photograph's energy.
+    """
 
     def __init__(
         self,
@@ -123,8 +157,10 @@ class FilterInversion:
         self._network, self._layer = network, layer
         self._settings, self._compute = settings, compute
         with torch.no_grad():
-            self.code = network.encode(image, layer, compute.exact())[layer]
-            self._total = total_map(self.code)
+            code = network.encode(image, layer, compute.exact())[layer]
+            self.energy = energy_shares(code)[0]
+            self._total = total_map(code)
+            del code  # as large as all that a batch holds together
             self._bleed = _bleed(image, network.layer(layer).stride, settings)
             self._wide_total = self._total
             self._photo = image
@@ -133,12 +169,31 @@ class FilterInversion:
                 wide = network.encode(self._photo, layer, compute.exact())[layer]
                 self._wide_total = total_map(wide)
 
+    def units(self, channels: Sequence[int] | Mapping[str, Shares]) -> Units:
+        """Filters, or the share vectors of directions, (B, C).
+
+        Raises:
+            TextonError: the layer has no such filter; shares that are none of its directions.
+        """
+        count = len(self.energy)
+        if isinstance(channels, Mapping):
+            rows = [share_vector(shares, count, name) for name, shares in channels.items()]
+            return torch.stack(rows) if rows else []
+        for channel in channels:
+            check_channel(count, channel)
+        return list(channels)
+
+    def energy_shares(self, units: Units) -> list[float]:
+        """The share of the photograph's energy in each filter, or in all of a direction's."""
+        energy = self.energy.expand(len(units), -1)
+        return Directions(units, energy.device).within(energy).tolist()
+
     def solver(
-        self, channels: list[int], generators: list[torch.Generator], settings: SolverSettings
+        self, units: Units, generators: list[torch.Generator], settings: SolverSettings
     ) -> Solver:
-        """The solver of a batch of filters, about to begin."""
-        objective = FeatureMapMatch(self._layer, channels, self._wide_total)
-        lift = Activation(self._network.preactivation(self._layer), channels, self._wide_total)
+        """The solver of a batch of filters or directions, about to begin."""
+        objective = FeatureMapMatch(self._layer, units, self._wide_total)
+        lift = Activation(self._network.preactivation(self._layer), units, self._wide_total)
         return Solver(
             self._network,
             objective,
@@ -153,13 +208,15 @@ class FilterInversion:
         )
 
     def solve(
-        self, channels: list[int], generators: list[torch.Generator], on_step: OnStep | None
+        self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
     ) -> Iterator[Result]:
-        solved = self._solve_once(channels, generators, self._settings, on_step)
-        for result, generator in zip(solved, generators, strict=True):
-            yield self._insist(result, generator, on_step)
+        solved = self._solve_once(units, generators, self._settings, on_step)
+        for b, (result, generator) in enumerate(zip(solved, generators, strict=True)):
+            yield self._insist(units[b : b + 1], result, generator, on_step)
 
-    def _insist(self, result: Result, generator: torch.Generator, on_step: OnStep | None) -> Result:
+    def _insist(
+        self, unit: Units, result: Result, generator: torch.Generator, on_step: OnStep | None
+    ) -> Result:
         """Give a filter that ended dead its other starts, from stronger noise each time.
 
         Not where the number of steps was asked for: it is exact.
@@ -171,7 +228,7 @@ class FilterInversion:
             settings = replace(
                 settings, contrast=1.5 * settings.contrast, opening=2 * settings.opening
             )
-            again = next(self._solve_once([result.channel or 0], [generator], settings, on_step))
+            again = next(self._solve_once(unit, [generator], settings, on_step))
             kept = again if (again.achieved or 0) > (result.achieved or 0) else result
             result = replace(
                 kept,
@@ -183,51 +240,53 @@ class FilterInversion:
 
     def _solve_once(
         self,
-        channels: list[int],
+        units: Units,
         generators: list[torch.Generator],
         settings: SolverSettings,
         on_step: OnStep | None,
     ) -> Iterator[Result]:
         started = time.perf_counter()
-        solver = self.solver(channels, generators, settings)
-        canvas, layer = solver.canvas, self._layer
+        solver = self.solver(units, generators, settings)
         run(solver, on_step)
-        seconds = (time.perf_counter() - started) / len(channels)
-        solved = finished(canvas.images(), settings)
-        found = self.measure(solved, channels)
+        seconds = (time.perf_counter() - started) / len(units)
+        solved = finished(solver.canvas.images(), settings)
+        found = self.measure(solved, units)
         if settings.opening:
             fallen = [b for b, share in enumerate(found.achieved) if share < DEAD_SHARE]
             if any([solver.revive(b) for b in fallen]):  # noqa: C419 - every one of them
-                solved = finished(canvas.images(), settings)
-                found = self.measure(solved, channels)
-        for b, channel in enumerate(channels):
+                solved = finished(solver.canvas.images(), settings)
+                found = self.measure(solved, units)
+        for b in range(len(units)):
             yield Result(
                 image=solved[b].cpu(),
                 error=found.errors[b],
                 achieved=found.achieved[b],
                 leakage=found.leakage[b],
                 status="dead" if found.achieved[b] < DEAD_SHARE else "ok",
-                layer=layer,
-                channel=channel,
+                layer=self._layer,
+                channel=None if isinstance(units, Tensor) else units[b],
                 steps=solver.steps[b],
                 starts=solver.starts[b],
                 seconds=seconds,
                 trace=tuple(float(step[b]) for step in solver.trace[: solver.steps[b]]),
             )
 
-    def measure(self, solved: Tensor, channels: list[int]) -> Measured:
+    def measure(self, solved: Tensor, units: Units) -> Measured:
         """Every image as it is saved, in float32."""
-        found = Measured([], [], [])
-        for b, channel in enumerate(channels):
-            image = solved[b : b + 1]
-            exact = FeatureMapMatch(self._layer, [channel], self._total)
-            with torch.no_grad():
-                codes = self._network.encode(image, self._layer, self._compute.exact())
-                shares = energy_shares(codes[self._layer])[0]
-                found.errors.append(float(exact(codes, image)[0]))
-                found.achieved.append(float(exact.achieved(codes)[0]))
-                found.leakage.append(float(1 - shares[channel]) if bool(shares.any()) else 0.0)
-        return found
+        parts = in_batches(
+            len(units), self._compute, lambda part: self._measured(solved[part], units[part])
+        )
+        return Measured(*(list(chain.from_iterable(found)) for found in zip(*parts, strict=True)))
+
+    def _measured(self, solved: Tensor, units: Units) -> Measured:
+        match = FeatureMapMatch(self._layer, units, self._total)
+        with torch.no_grad():
+            codes = self._network.encode(solved, self._layer, self._compute.exact())
+            shares = energy_shares(codes[self._layer])
+            within = Directions(units, shares.device).within(shares)
+            leakage = torch.where(shares.any(1), 1 - within, 0)
+            errors, achieved = match(codes, solved), match.achieved(codes)
+        return Measured(errors.tolist(), achieved.tolist(), leakage.tolist())
 
 
 def _bleed(image: Tensor, stride: int, settings: SolverSettings) -> Bleed:

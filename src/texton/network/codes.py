@@ -42,16 +42,16 @@ def isolate(code: Tensor, channel: int) -> Tensor:
     Raises:
         TextonError: the code has no such channel.
     """
-    check_channel(code, channel)
+    check_channel(code.shape[1], channel)
     target = torch.zeros_like(code)
     target[:, channel] = total_map(code)
     return target
 
 
-def check_channel(code: Tensor, channel: int) -> None:
-    """Raise TextonError unless the code has the channel (numbered from 0)."""
-    if not 0 <= channel < code.shape[1]:
-        raise TextonError(f"there is no channel {channel}: the layer has 0 to {code.shape[1] - 1}")
+def check_channel(count: int, channel: int) -> None:
+    """Raise TextonError unless the channel is one of a layer's ``count``, numbered from 0."""
+    if not 0 <= channel < count:
+        raise TextonError(f"there is no channel {channel}: the layer has 0 to {count - 1}")
 
 
 def strongest(code: Tensor, count: int) -> list[int]:
@@ -95,7 +95,7 @@ def scale_energy(code: Tensor, factors: dict[int, float]) -> Tensor:
     """
     scaled = code.clone()
     for channel, factor in factors.items():
-        check_channel(code, channel)
+        check_channel(code.shape[1], channel)
         scaled[:, channel] *= factor
     return scaled
 

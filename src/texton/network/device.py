@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from texton.errors import TextonError
 
+T = TypeVar("T")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -84,6 +87,22 @@ def halved(batch: int, device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return batch // 2
+
+
+def in_batches(count: int, compute: Compute, work: Callable[[slice], T]) -> Iterator[T]:
+    """``work`` on as many of ``count`` images at a time as the device has room for."""
+    start, together = 0, compute.batch
+    while start < count:
+        part = slice(start, min(start + together, count))
+        try:
+            done = work(part)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            together = halved(part.stop - start, compute.device)
+            continue
+        yield done
+        start = part.stop
 
 
 def _resolve(name: str) -> torch.device:

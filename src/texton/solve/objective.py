@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texton.errors import TextonError
+from texton.network.codes import channel_sums
+from texton.solve.directions import Directions, Units
 
 Codes = Mapping[str, Tensor]
 _MANY = 1024  # positions
@@ -74,46 +76,49 @@ class CodeMatch(Objective):
 
 
 class FeatureMapMatch(Objective):
-    """‖φ(X) − ψ(φ(photo), l)‖² / ‖ψ‖² for one filter l per image (the paper's section 2.1).
+    """‖φ(X) − T ⊗ u‖² / ‖T ⊗ u‖², one direction u of channel space per image.
 
-    The same as `CodeMatch` with the target of `codes.isolate`, without holding that target:
-    all but one of its maps are zero.
+    T is the photograph's total map. Filter l is the direction e_l, whose target T ⊗ e_l is the
+    paper's ψ(φ(photo), l) (section 2.1). The same as `CodeMatch` without holding the target:
+    ‖φ‖² − 2 ⟨Σ u_c φ_c, T⟩ + ‖u‖² ‖T‖².
 
     Args:
         layer: whose filters are inverted.
-        channels: filter l of every image of the batch.
+        units: what each image of the batch extracts.
         total: (1, M, N), the photograph's feature maps added up.
     """
 
-    def __init__(self, layer: str, channels: Sequence[int], total: Tensor) -> None:
+    def __init__(self, layer: str, units: Units, total: Tensor) -> None:
         self.layers = (layer,)
-        self.channels = list(channels)
         self.total = total.float()
-        self.target_square = _positive(self.total.square().sum((1, 2)), layer)
-        self._asked = self.total.sum((1, 2))
-        self._half = (self.target_square / 2).expand(len(self.channels))
+        self._directions = Directions(units, total.device)
+        squares = self._directions.squares
+        self.target_square = squares * _positive(self.total.square().sum((1, 2)), layer)
+        self._asked = squares * self.total.sum((1, 2))
         self._latest: tuple[weakref.ref[Tensor], Tensor] | None = None
 
     def own_maps(self, code: Tensor) -> Tensor:
-        """Each image's own filter's map, (B, C, M, N) → (B, M, N), without gradient.
+        """Each image's map along its direction, (B, C, M, N) → (B, M, N), without gradient.
 
         Those of the latest code are kept: a map's values lie far apart, and take as long to fetch
         as a pass over the whole code.
         """
         if self._latest is None or self._latest[0]() is not code:
-            self._latest = weakref.ref(code), _own_maps(code.detach(), self.channels)
+            self._latest = weakref.ref(code), self._directions.along(code.detach())
         return self._latest[1]
 
     def achieved(self, codes: Codes) -> Tensor:
-        """(B,): how much of the energy that the target asks of the filter the image reaches."""
-        own = self.own_maps(codes[self.layers[0]]).clamp_min(0)
-        return own.sum((1, 2)) / self._asked
+        """(B,): how much of the energy that the target asks for along u the image reaches."""
+        code = codes[self.layers[0]]
+        if self._directions.are_filters:
+            return self.own_maps(code).clamp_min(0).sum((1, 2)) / self._asked
+        return self._directions.weighted(channel_sums(code.detach().float())) / self._asked
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         code = codes[self.layers[0]]
         squares = _squares(code.detach())  # first: a pass in order brings the code near
         own = self.own_maps(code)
-        others = self.channels, self.total, self._half
+        others = self._directions, self.total, self.target_square / 2
         error: Tensor = _MapError.apply(code, squares, own, *others)
         return error
 
@@ -142,31 +147,32 @@ class StatisticMatch(Objective):
 
 
 class Activation(Objective):
-    """Minus a filter's activation, averaged where the target wants it and scaled by its size.
+    """Minus the activation along a direction, averaged where the target wants it and scaled by
+    its size.
 
     Used on pre-activations: they have a gradient where the rectified map is silent.
 
     Args:
         layer: a name that ``Network.encode`` knows, usually a pre-activation.
-        channels: the filter of every image of the batch.
-        where: (1, M, N), not negative: where the filter should be active; resized to the code.
+        units: what each image of the batch extracts.
+        where: (1, M, N), not negative: where it should be active; resized to the code.
     """
 
-    def __init__(self, layer: str, channels: Sequence[int], where: Tensor) -> None:
+    def __init__(self, layer: str, units: Units, where: Tensor) -> None:
         self.layers = (layer,)
-        self.channels = list(channels)
         self.where = where.float()
+        self._directions = Directions(units, where.device)
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
-        code = codes[self.layers[0]]
-        own = _own_maps(code, self.channels)
+        own = self._directions.along(codes[self.layers[0]])
         where = F.interpolate(self.where[None], own.shape[1:])[0]
         weighted = (own * where).sum((1, 2)) / where.sum((1, 2))
         return -weighted / own.detach().abs().mean((1, 2)).clamp_min(1e-6)
 
 
 class _MapError(torch.autograd.Function):
-    """‖code − ψ‖² / ‖ψ‖², whose slope, 2 (code − ψ), is written in one pass over the code.
+    """‖code − T ⊗ u‖² / ‖T ⊗ u‖², whose slope, 2 (code − T ⊗ u), is written in one pass over the
+    code, and then where u is not 0.
 
     Spelt in plain operations both take seven, which shows in shallow layers.
     """
@@ -177,12 +183,12 @@ class _MapError(torch.autograd.Function):
         code: Tensor,
         squares: Tensor,
         own: Tensor,
-        channels: list[int],
+        directions: Directions,
         total: Tensor,
         half: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(code, own, total, half)
-        ctx.channels = channels
+        ctx.directions = directions
         along = own.flatten(1) @ total.flatten()  # the target
         error: Tensor = (squares / 2).sub_(along).div_(half).add_(1)
         return error
@@ -193,9 +199,7 @@ class _MapError(torch.autograd.Function):
         code, own, total, half = ctx.saved_tensors
         scale = slopes[0] / half
         slope = code.detach() * scale.to(code.dtype).reshape(-1, 1, 1, 1)
-        at_own = (own - total) * scale.reshape(-1, 1, 1)
-        for b, channel in enumerate(ctx.channels):
-            slope.permute(0, 2, 3, 1)[b, ..., channel] = at_own[b]
+        ctx.directions.write_differences(slope, code.detach(), own, total, scale)
         return slope, *(None,) * 5
 
 
@@ -210,14 +214,6 @@ def _squares(code: Tensor) -> Tensor:
     rows = last.reshape(count, positions // together, together * channels)
     norms: Tensor = torch.linalg.vector_norm(rows, dim=2)
     return norms.float().square().sum(1)
-
-
-def _own_maps(code: Tensor, channels: Sequence[int]) -> Tensor:
-    """(B, M, N) in float32, never the code's own memory."""
-    last = code.permute(0, 2, 3, 1)
-    if len(channels) == 1:
-        return last[..., channels[0]].to(torch.float32, copy=True)
-    return torch.stack([last[b, ..., channel] for b, channel in enumerate(channels)]).float()
 
 
 def _positive(value: Tensor, layer: str) -> Tensor:

@@ -9,12 +9,12 @@ from itertools import chain
 import numpy as np
 from torch import Tensor
 
-from texton.experiments.directions import disjoint_blends
 from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab, need, some_channels
 from texton.experiments.harness.options import Options
 from texton.experiments.harness.series import Series, filters_of, plan, solve
 from texton.experiments.harness.workbench import Made
+from texton.experiments.measures.blends import disjoint_blends
 from texton.experiments.measures.colour import colour_entropy, hue_count
 from texton.experiments.measures.statistics import Estimate, mean_interval, rank_trend
 from texton.experiments.measures.structure import (

@@ -10,16 +10,11 @@ import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 
-from texton.experiments.directions import (
-    dense_blends,
-    disjoint_blends,
-    overlap,
-    single_filters,
-)
 from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab, need, some_channels
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.series import Series, plan, solve
+from texton.experiments.harness.series import Series, filters_of, plan, solve
+from texton.experiments.measures.blends import dense_blends, disjoint_blends, overlap
 from texton.experiments.measures.describer import (
     Array,
     colour_only,
@@ -103,20 +98,17 @@ def _series(lab: Lab, layer: str) -> list[Series]:
     need(count > 3, f"{layer} has {count} filters, too few to make two blends: use other --layers")
     wanted = min(lab.options.filters, count // 2)  # as many of each kind; blends share no filter
     channels = some_channels(count, wanted, seed)
-    kinds: dict[str, tuple[Network, Tensor]] = {
-        "filter": (lab.network, single_filters(channels, count)),
-        "blend": (lab.network, disjoint_blends(count, wanted, seed)),
-        "dense": (lab.network, dense_blends(count, wanted, seed)),
+    made = [filters_of(lab, "filter", lab.network, p, layer, channels) for p in lab.photos]
+    names = tuple(f"{i}of{wanted}" for i in range(wanted))
+    blends = {
+        "blend": disjoint_blends(count, wanted, seed),
+        "dense": dense_blends(count, wanted, seed),
     }
+    for kind, shares in blends.items():
+        made += [Series(kind, lab.network, p, layer, names, seed, shares) for p in lab.photos]
     if lab.random_network is not None:
-        kinds["random"] = (lab.random_network, single_filters(channels, count))
-    names = {kind: tuple(f"{i}of{wanted}" for i in range(wanted)) for kind in kinds}
-    names["filter"] = names["random"] = tuple(map(str, channels))
-    made = [
-        Series(kind, network, photo, layer, names[kind], seed, shares)
-        for kind, (network, shares) in kinds.items()
-        for photo in lab.photos
-    ]
+        twin = lab.random_network
+        made += [filters_of(lab, "random", twin, p, layer, channels) for p in lab.photos]
     return [*made, replace(made[0], seed=seed + 1)]
 
 

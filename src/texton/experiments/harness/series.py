@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from texton.experiments.directions import invert_directions
 from texton.experiments.harness.lab import Lab, Work, in_turn
 from texton.experiments.harness.samples import Picture
 from texton.experiments.harness.workbench import Made
@@ -23,8 +22,7 @@ class Series:
     Attributes:
         kind: what tells it from other series of the experiment.
         names: of filters their channel numbers.
-        shares: (names, C) share vectors of directions; None for filters by the package's own
-            feature map inversion.
+        shares: (names, C) share vectors of directions; None for filters.
     """
 
     kind: str
@@ -62,14 +60,11 @@ def solve(lab: Lab, series: Series) -> list[Made]:
         names = [series.names[row] for row in rows]
         image, network, layer = series.photo.image, series.network, series.layer
         if series.shares is None:
-            channels = [int(name) for name in names]
-            made = iter_filters(image, network, layer, channels, seed=series.seed, **lab.solving)
+            units: list[int] | dict[str, Tensor] = [int(name) for name in names]
         else:
             labels = [f"{series.kind}/{name}" for name in names]
-            shares = series.shares[rows]
-            made = invert_directions(
-                image, network, layer, shares, labels, seed=series.seed, **lab.solving
-            )
+            units = dict(zip(labels, series.shares[rows], strict=True))
+        made = iter_filters(image, network, layer, units, seed=series.seed, **lab.solving)
         return in_turn(made, missing)
 
     found = lab.pictures(series.keys, make)

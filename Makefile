@@ -31,7 +31,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q -e '.[atlas,experiments]'
 	@mkdir -p out && touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python

@@ -147,7 +147,7 @@ def test_arrays_refused(array: np.ndarray, says: str, tmp_path: Path) -> None:
     [
         ("torchvision:resnt18", "did you mean 'resnet18'"),
         ("torchvision:resnet18@IMAGENET1K_V9", "did you mean 'IMAGENET1K_V1'"),
-        ("timm:resnet18", "pip install timm"),
+        ("timm:resnet18", "timm is not installed: pip install '.[timm]'"),
         ("none.py:make", "no file"),
         ("mine.py:mak", "did you mean 'make'"),
         ("mine.py:fails", "(line 5): ValueError: no weights today"),

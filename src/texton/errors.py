@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-from collections.abc import Iterable
-from types import ModuleType
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class TextonError(Exception):
@@ -21,22 +20,8 @@ def near_names(name: str, known: Iterable[str], count: int = 3) -> str:
     return f" (did you mean {' or '.join(repr(folded[match]) for match in matches)}?)"
 
 
-def needed(package: str, install: str) -> ModuleType:
-    """A package that not everybody has.
-
-    Raises:
-        TextonError: it is not installed; the message says how to.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        if error.name and error.name.split(".")[0] == package.split(".")[0]:
-            raise TextonError(f"{package} is not installed: pip install {install}") from None
-        raise TextonError(f"{package} cannot be imported: {one_line(error)}") from None
-
-
 def one_line(error: BaseException) -> str:
-    """``"ValueError: what it says"``."""
+    """``"ValueError: what it says"``: an error's kind and first line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
@@ -45,3 +30,24 @@ def first_line(error: BaseException) -> str:
     """What it says, or its type where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
+
+
+def install(extra: str) -> str:
+    """What installs an extra: from the checkout, as texton is on no package index yet."""
+    return f"pip install '.[{extra}]' in texton's checkout"
+
+
+@contextmanager
+def optional(extra: str) -> Iterator[None]:
+    """Around imports of packages that only an extra of texton installs.
+
+    Raises:
+        TextonError: one is missing or cannot be imported; the message says what to do.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "a package").partition(".")[0]
+        raise TextonError(f"{package} is not installed: {install(extra)}") from None
+    except ImportError as error:
+        raise TextonError(f"what {extra} needs cannot be imported: {one_line(error)}") from None

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from texton.atlas.textures import Texture
+from texton.errors import optional
 from texton.images.files import write_bytes
 from texton.jobs.store import Store, Unit
 from texton.reading import read_json_file, take
@@ -124,7 +124,8 @@ def write_similar(store: Store, textures: Mapping[Unit, Texture], similar: Simil
 
 def _points(textures: Mapping[Unit, Texture]) -> tuple[list[Filter], Matrix]:
     """Filters and their places in a space of few dimensions, (filters, components)."""
-    from sklearn.decomposition import PCA  # slow to import, and few commands need it
+    with optional("atlas"):  # slow to import, and few commands need it
+        from sklearn.decomposition import PCA
 
     if not textures:
         return [], np.zeros((0, 1))
@@ -146,6 +147,8 @@ def _points(textures: Mapping[Unit, Texture]) -> tuple[list[Filter], Matrix]:
 
 def _layout(channels: list[int], points: Matrix) -> Map:
     """Similar filters in neighbouring cells: t-SNE, then the cheapest way onto a grid."""
+    with optional("atlas"):
+        from scipy.optimize import linear_sum_assignment
     columns = max(1, math.ceil(math.sqrt(len(channels) * _ROOM * _WIDTH_TO_HEIGHT)))
     rows = max(1, math.ceil(len(channels) * _ROOM / columns))
     cells = np.array([(x, y) for y in range(rows) for x in range(columns)], dtype=np.float64)
@@ -157,7 +160,8 @@ def _layout(channels: list[int], points: Matrix) -> Map:
 
 
 def _plane(points: Matrix) -> Matrix:
-    from sklearn.manifold import TSNE
+    with optional("atlas"):
+        from sklearn.manifold import TSNE
 
     if len(points) < 8 or points.shape[1] < 2:
         return np.pad(points, ((0, 0), (0, 2)))[:, :2]

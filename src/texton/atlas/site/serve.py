@@ -12,16 +12,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
-
 from texton.atlas.site.follow import Follower
-from texton.errors import TextonError
+from texton.errors import TextonError, optional
+
+with optional("atlas"):
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+    from starlette.routing import Route
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -113,7 +114,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, bound: socket.socket) -> None:
     """Serve until Ctrl-C, which is raised again as in any other command."""
-    import uvicorn
+    with optional("atlas"):
+        import uvicorn
 
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[bound])

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL.Image import Image
-from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from texton.errors import TextonError
+from texton.errors import TextonError, optional
 from texton.experiments.claims.style_retrieval import (
     COLOUR,
     GREY,
@@ -41,6 +40,9 @@ from texton.experiments.report.findings import Cell, Findings
 from texton.experiments.report.plots import by_layer
 from texton.images.wall import wall
 from texton.network.network import Network
+
+with optional("experiments"):
+    from scipy.spatial.distance import cdist
 
 Scores = dict[str, list[tuple[Estimate, Estimate]]]  # statistic → layer → mAP, nearest
 

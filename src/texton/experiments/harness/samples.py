@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from skimage import data
 from torch import Tensor
 
-from texton.errors import TextonError
+from texton.errors import TextonError, optional
 from texton.images.files import MIN_SIDE, content_hash, read_image
+
+with optional("experiments"):
+    from skimage import data
 
 PHOTOS = ("chelsea", "coffee")  # CC0
 STYLES = ("hubble_deep_field", "immunohistochemistry", "brick", "grass")

@@ -6,8 +6,12 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.color import lab2rgb, rgb2lab
 from torch import Tensor
+
+from texton.errors import optional
+
+with optional("experiments"):
+    from skimage.color import lab2rgb, rgb2lab
 
 Array = NDArray[np.float64]
 _BINS = 8

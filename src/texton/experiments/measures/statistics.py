@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from texton.errors import optional
+
+with optional("experiments"):
+    from scipy import stats
 
 Array = NDArray[np.float64]
 _DRAWS = 2000

@@ -8,12 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from texton.errors import optional
 from texton.experiments.measures.colour import as_array
 from texton.images.files import to_pillow
+
+with optional("experiments"):
+    from scipy import ndimage
+    from skimage.metrics import structural_similarity
 
 Array = NDArray[np.float64]
 _FLAT = 1 / 255  # spread of luminance under which the rounding to 8 bits is most of a picture

@@ -8,12 +8,15 @@ from itertools import groupby
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
+from texton.errors import optional
 from texton.experiments.measures.statistics import Estimate
 from texton.network.codes import energy_shares, gram, means, moments
 from texton.network.network import Network
+
+with optional("experiments"):
+    from scipy import stats
 
 Array = NDArray[np.float64]
 _TOGETHER = 8  # images encoded at a time

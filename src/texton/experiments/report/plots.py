@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from texton.errors import optional
 from texton.experiments.measures.statistics import Estimate
 
 _COLOURS = ("#1f5fa8", "#c2541b", "#3b8a4c", "#7d4aa3", "#6b6b6b", "#b3902d")
@@ -84,7 +85,8 @@ def _legend(figure: Any, axes: Any) -> None:
 
 
 def _figure(count: int) -> tuple[Any, list[Any]]:
-    from matplotlib.figure import Figure  # half a second of import, seldom needed
+    with optional("experiments"):  # half a second of import, seldom needed
+        from matplotlib.figure import Figure
 
     columns = min(count, 3)
     rows = -(-count // columns)

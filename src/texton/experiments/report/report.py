@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
+from texton.errors import optional
 from texton.experiments.report.findings import Cell, Exhibit, Findings, Table
 from texton.images.files import write_bytes
+
+with optional("experiments"):
+    import jinja2
 
 
 def write_report(

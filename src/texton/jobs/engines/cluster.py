@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from texton.errors import TextonError, needed
+from texton.errors import TextonError, optional
 from texton.jobs.engines.base import MOST_DEATHS, Item, Ledger, Made, Work
 from texton.jobs.engines.local import available_cores
 
@@ -43,7 +43,9 @@ class RayEngine:
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        self._ray = needed("ray", "'texton[cluster]'")
+        with optional("cluster"):
+            import ray
+        self._ray = ray
         self._asked, self._threads, self._gpus = workers, threads, gpus
         self._joined = not self._ray.is_initialized()
         if self._joined:

@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +19,9 @@ import torch
 import texton
 from texton.errors import TextonError
 from texton.images.files import content_hash, write_image
+from texton.jobs.lock import _KERNEL_ONLY
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
-from texton.jobs.store import _KERNEL_ONLY, Store, Unit, folder_name
+from texton.jobs.store import Store, Unit, folder_name
 
 MANIFEST = Manifest(
     texton="0",
@@ -130,11 +133,11 @@ def test_a_damaged_or_foreign_sidecar_counts_as_absent(damage: str, store: Store
 
 
 def test_a_failed_unit_has_a_reason_and_no_picture(store: Store) -> None:
-    write_image(torch.zeros(3, 16, 16), store.picture(UNIT))
+    write_image(torch.zeros(5, 16, 16), store.picture(UNIT))
     store.write(UNIT, {"status": "failed", "reason": "no memory"})
     record = store.record(UNIT)
     assert record is not None and record["reason"] == "no memory"
-    assert not store.picture(UNIT).exists()
+    assert list(store.picture(UNIT).parent.iterdir()) == [store.sidecar(UNIT)]  # no planes either
 
 
 def test_status_adds_up_and_gives_a_rate(store: Store) -> None:
@@ -265,6 +268,36 @@ def test_the_lock_keeps_a_second_build_out_and_dies_with_its_owner(store: Store)
     assert not store.is_locked()
     with store.lock():
         assert store.is_locked()
+
+
+def test_those_who_look_are_not_taken_for_a_build(store: Store) -> None:
+    with store.lock():
+        pass
+    looking = threading.Barrier(4)
+
+    def look(_: int) -> bool:
+        looking.wait()
+        return any(store.is_locked() for _ in range(500))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert not any(pool.map(look, range(4)))
+
+
+def test_an_atlas_that_may_only_be_read_tells_its_build(store: Store) -> None:
+    with store.lock():
+        (store.root / "lock").chmod(0o444)
+        assert store.is_locked()
+    assert not store.is_locked()
+
+
+def test_a_manifest_of_before_is_of_filters_and_a_new_one_tells_its_method(store: Store) -> None:
+    told = json.loads(MANIFEST.to_json())
+    del told["method"], told["options"]
+    assert Manifest.from_json(json.dumps(told)) == MANIFEST and MANIFEST.method == "filter"
+    other = replace(MANIFEST, method="invert", options={"seed": 3, "tv": [0.1]})
+    assert Manifest.from_json(other.to_json()) == other
+    with pytest.raises(ValueError, match="'method' is no str"):
+        Manifest.from_json(json.dumps({**told, "method": 3}))
 
 
 def test_the_manifest_is_written_only_when_it_changes(store: Store) -> None:

@@ -73,7 +73,7 @@ def jobs_of(units: Sequence[Unit], workers: int) -> list[list[Unit]]:
     In this order every layer shows something early, and the rate at any time is the whole's.
     """
     size = max(1, min(_JOB, -(-len(units) // (_JOBS_PER_WORKER * workers))))
-    groups: dict[tuple[str, str], list[Unit]] = defaultdict(list)
+    groups: dict[tuple[str | None, str | None], list[Unit]] = defaultdict(list)
     for unit in units:
         groups[unit.layer, unit.photo].append(unit)
     placed: list[tuple[float, int, list[Unit]]] = []

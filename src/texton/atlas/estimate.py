@@ -31,7 +31,7 @@ def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
     store = Store(root, plan.manifest)
     todo = left(store) if plan.before else store.units()
     names = [layer.name for layer in plan.manifest.layers]
-    by_layer = Counter(unit.layer for unit in todo)
+    by_layer = Counter(str(unit.layer) for unit in todo)
     busy = [name for name in names if by_layer[name]]
     sampled = _spread(busy, _LAYERS)
     photo = plan.manifest.photos[-1].name
@@ -40,9 +40,9 @@ def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
     sizes: dict[str, list[float]] = defaultdict(list)
     with _trial(store, engine) as trial:
         for made in engine.run(jobs, UnitWork(trial.root, trial.manifest, plan.photos)):
-            seconds[made.unit.layer].append(made.seconds)
+            seconds[str(made.unit.layer)].append(made.seconds)
             files = (trial.picture(made.unit), trial.sidecar(made.unit))
-            sizes[made.unit.layer].append(sum(map(_on_disk, files)))
+            sizes[str(made.unit.layer)].append(sum(map(_on_disk, files)))
 
     def of_all(sample: dict[str, list[float]]) -> float:
         each = {layer: statistics.median(sample[layer]) for layer in sampled}

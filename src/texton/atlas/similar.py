@@ -136,7 +136,7 @@ def _points(textures: Mapping[Unit, Texture]) -> tuple[list[Filter], Matrix]:
         seen[of_photo] -= seen[of_photo].mean(0)
     rows: dict[Filter, list[int]] = {}
     for row, unit in enumerate(units):
-        rows.setdefault((unit.layer, unit.channel), []).append(row)
+        rows.setdefault((str(unit.layer), unit.channel or 0), []).append(row)
     filters = list(rows)
     means = np.stack([seen[rows[found]].mean(0) for found in filters])
     means /= np.sqrt(means.var(0) + 1e-3)  # a filter that never fires must not be blown up

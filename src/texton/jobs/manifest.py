@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from texton.reading import read_json, take, take_all, take_optional
@@ -62,6 +62,8 @@ class Manifest:
         layers: in the network's order.
         photos: in the order given.
         channels: what was said of them for the whole atlas: a layer that is new gets the same.
+        method: by its name.
+        options: the method's own, as JSON has them.
     """
 
     texton: str
@@ -74,6 +76,8 @@ class Manifest:
     layers: tuple[AtlasLayer, ...]
     photos: tuple[AtlasPhoto, ...]
     channels: str = "all"
+    method: str = "filter"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
@@ -103,6 +107,8 @@ class Manifest:
             layers=tuple(_layer(layer) for layer in take_all(read, "layers", dict)),
             photos=tuple(_photo(photo) for photo in take_all(read, "photos", dict)),
             channels=take_optional(read, "channels", str) or "all",
+            method=take_optional(read, "method", str) or "filter",
+            options=take_optional(read, "options", dict) or {},
         )
 
 

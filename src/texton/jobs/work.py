@@ -19,8 +19,9 @@ from texton.errors import TextonError, one_line
 from texton.images.files import write_image
 from texton.jobs.allocator import settle_allocator
 from texton.jobs.manifest import Manifest
-from texton.jobs.store import Store, Unit
+from texton.jobs.store import Store
 from texton.methods.feature_map_inversion import iter_filters
+from texton.methods.method import Unit
 from texton.methods.result import Result
 from texton.methods.setup import compute_for
 from texton.network.codes import energy_shares
@@ -83,7 +84,7 @@ class UnitWork:
             started = time.perf_counter()
             try:
                 if shares is None:
-                    shares = self._shares(self.photos[unit.photo], network, unit.layer)
+                    shares = self._shares(self.photos[str(unit.photo)], network, str(unit.layer))
                 if results is None:
                     results = self._results(units[position:], network)
                 result = next(results)
@@ -155,10 +156,10 @@ class UnitWork:
     def _results(self, units: Sequence[Unit], network: Network) -> Iterator[Result]:
         settings = self.manifest.settings
         return iter_filters(
-            self.photos[units[0].photo],
+            self.photos[str(units[0].photo)],
             network,
-            units[0].layer,
-            [unit.channel for unit in units],
+            str(units[0].layer),
+            [unit.channel or 0 for unit in units],
             preset=settings["preset"],
             steps=settings["steps"],
             seed=settings["seed"],

@@ -174,7 +174,12 @@ class Follower:
 
     def _spelled(self, unit: Unit) -> list[Any]:
         shown = figures(self._catalog.records.get(unit))
-        return [addresses.slug(unit.layer), unit.channel, addresses.slug(unit.photo), shown]
+        return [
+            addresses.slug(str(unit.layer)),
+            unit.channel,
+            addresses.slug(str(unit.photo)),
+            shown,
+        ]
 
     def _good_maps(self, live: list[Unit]) -> dict[str, Any]:
         """The maps of layers that are whole, or have not grown much since."""

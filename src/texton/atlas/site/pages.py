@@ -250,7 +250,7 @@ class Pages:
 
 
 def _place(unit: Unit) -> tuple[str, int, str]:
-    return unit.layer, unit.channel, unit.photo
+    return str(unit.layer), unit.channel or 0, str(unit.photo)
 
 
 def _ranges(channels: Sequence[int]) -> list[list[int]]:

@@ -34,9 +34,8 @@ from tests.atlases import (
 from tests.conftest import Run
 from tests.test_cli import assert_refused
 from texton.atlas.build import jobs_of
-from texton.atlas.choose import choose_channels, choose_layers, photo_name
 from texton.atlas.estimate import _between, _sample
-from texton.atlas.plan import Asked, make_plan
+from texton.atlas.plan import Asked, make_plan, photo_name
 from texton.atlas.settings import DEFAULTS, check_same, complete
 from texton.jobs.engines import Engine, LocalEngine, RayEngine
 from texton.jobs.manifest import Manifest
@@ -415,26 +414,6 @@ BANDS = """
 def five():
     return network(), {"channels": 5, "mean": 0.5, "std": 0.25, "input_range": 1.0}
 """
-
-
-def test_layers_are_chosen_by_name_and_pattern(net: texton.Network) -> None:
-    assert choose_layers("relu*_2, conv5_4", net) == [
-        *(f"relu{block}_2" for block in range(1, 6)),
-        "conv5_4",
-    ]
-    everything = choose_layers(None, net)
-    assert len(everything) == 16 and everything[0] == "relu1_1" and everything[-1] == "relu5_4"
-    assert sum(net.layer(name).channels for name in everything) == 5504
-
-
-def test_channels_as_far_as_a_layer_has_them(net: texton.Network, cat: torch.Tensor) -> None:
-    photos = {"cat": cat}
-    chosen = choose_channels("60-70,3", ["relu1_1", "relu2_1"], net, photos)
-    assert chosen["relu1_1"] == [3, 60, 61, 62, 63] and len(chosen["relu2_1"]) == 12
-    assert len(choose_channels("all", ["relu3_1"], net, photos)["relu3_1"]) == 256
-    top = choose_channels("top3", ["relu2_1"], net, photos)["relu2_1"]
-    energy = net.encode(cat, "relu2_1")["relu2_1"].sum((0, 2, 3))
-    assert sorted(top) == sorted(energy.argsort(descending=True)[:3].tolist())
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,9 @@ def test_a_decimal_number_is_finite_and_of_ascii_digits(text: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        ("filter", "cat.jpg", "relu1_1:٣"),
+        ("filter", "cat.jpg", "relu1_1:top٣"),
+        ("filter", "cat.jpg", "relu1_1:" + "9" * 5000),
         ("filter", "cat.jpg", "relu1_1:0", "--bands", "٠"),
         ("filter", "cat.jpg", "relu1_1:0", "--network", "vgg19@random٣"),
         ("mix", "cat.jpg", "relu1_1", "--energy", "٣=2"),
@@ -92,6 +95,8 @@ def test_a_decimal_number_is_finite_and_of_ascii_digits(text: str) -> None:
         ("mix", "cat.jpg", "relu1_1", "--energy", "3=nan"),
         ("stylize", "cat.jpg", "cup.jpg", "--layer-weights", "٥,4,3,2,1"),
         ("stylize", "cat.jpg", "cup.jpg", "--style-mix", "nan"),
+        ("atlas", "build", "cat.jpg", "--out", "a", "--layers", "relu1_1", "--channels", "٣"),
+        ("atlas", "build", "cat.jpg", "--out", "a", "--layers", "relu1_1", "--channels", "top٣"),
     ],
 )  # fmt: skip
 def test_numbers_in_other_scripts_or_endless_are_no_numbers(

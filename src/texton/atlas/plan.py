@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -11,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texton.atlas.choose import choose_channels, choose_layers, joined, photo_name
 from texton.atlas.settings import DEFAULTS, NETWORK_DEFAULTS, check_same, complete
 from texton.errors import TextonError
 from texton.images.files import content_hash, read_image
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.jobs.store import TEMPORARY, Store, needs_exact
+from texton.network.choose import choose_channels, choose_layers
 from texton.network.load import load_network
 from texton.network.network import Network
 from texton.version import __version__
@@ -114,6 +116,18 @@ def existing(root: Path) -> Manifest | None:
             f"'{root}' holds other files ({strange[0]}) and no atlas: use another --out"
         )
     return None
+
+
+def joined(before: str, more: str) -> str:
+    """The channels of both texts, as one."""
+    parts = dict.fromkeys(part.strip() for part in f"{before},{more}".split(","))
+    return "all" if "all" in parts else ",".join(parts)
+
+
+def photo_name(path: Path) -> str:
+    """A photograph's name in an atlas: its file's, of letters, digits, ``.``, ``_`` and ``-``."""
+    plain = unicodedata.normalize("NFC", path.stem)
+    return re.sub(r"[^\w.-]+", "-", plain).strip(".-") or "photo"
 
 
 def _said(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="LAYER:CHANNELS...",
-        help="Filters: relu4_2:4, relu4_2:0-4, relu4_2:0,7,31, relu4_2:all, relu4_2:top5.",
+        help="Filters: relu4_2:4, relu4_2:0-4, relu4_2:0,7,31, relu4_2:all, relu*_2:top5.",
         show_default=False,
     ),
 ]

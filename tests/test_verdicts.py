@@ -330,6 +330,22 @@ def test_without_random_weights_nothing_is_said_of_training() -> None:
     assert len(findings.verdicts) == 2 and "twin of random weights" in findings.limits[0]
 
 
+def test_a_verdict_says_who_is_behind() -> None:
+    """In words: "ahead by -0.07" has to be read twice."""
+    worse = dict.fromkeys(GRAM, (0.7, 0.01)) | {(COLOUR, SHUFFLED): (0.9, 0.01)}
+    findings = Findings()
+    compare_statistics(findings, judge_of(GOOD | worse))
+    shuffled, against, learnt = (verdict.evidence for verdict in findings.verdicts)
+    assert "the means are behind by 0.1" in shuffled and "network is ahead by 0.3" in learnt
+    assert against.count("behind by 0.") == 2 and "ahead" not in against
+    grams = dict.fromkeys((gram_explained.SCALE, gram_explained.REST, gram_explained.RANDOM), 0.2)
+    lines = {gram_explained.SUMS: 0.5, gram_explained.WRONG: 0.8, **grams}
+    findings = Findings()
+    gram_explained._judge(findings, {name: planted(value) for name, value in lines.items()})
+    evidence = findings.verdicts[0].evidence
+    assert "ahead by 0.3" in evidence and evidence.count("behind by 0.3") == 3
+
+
 def test_equal_distances_find_no_style_by_the_order_of_files() -> None:
     judge = Judge([], 0)
     judge.works = [f"work {i}" for i in range(60)]

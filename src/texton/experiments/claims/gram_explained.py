@@ -114,6 +114,7 @@ def _judge(findings: Findings, pairs: dict[str, Array]) -> None:
     found = {name: over_pairs(values) for name, values in pairs.items()}
     findings.data["explained"] = {name: vars(estimate) for name, estimate in found.items()}
     findings.data["explained_ahead"] = {name: vars(estimate) for name, estimate in ahead.items()}
+    beside = {name: (-estimate).lead() for name, estimate in ahead.items()}
     clear = {name: estimate.low > 0 for name, estimate in ahead.items()}
     outcome: Outcome = "not supported"
     if clear[WRONG] and clear[SCALE]:
@@ -129,16 +130,16 @@ def _judge(findings: Findings, pairs: dict[str, Array]) -> None:
         "their sums.",
         outcome,
         f"The sums explain {own} of the differences between images' Gram matrices ({own.n} images, "
-        f"mean over layers); dealt to the wrong filters {found[WRONG]}, behind by {ahead[WRONG]}; "
-        f"more or less of everything {found[SCALE]}, behind by {ahead[SCALE]}; the matrices "
-        f"without the sums {found[REST]}, behind by {ahead[REST]}." + _of_training(found, ahead),
+        f"mean over layers); dealt to the wrong filters {found[WRONG]}, {beside[WRONG]}; "
+        f"more or less of everything {found[SCALE]}, {beside[SCALE]}; the matrices without the "
+        f"sums {found[REST]}, {beside[REST]}." + _of_training(found, ahead),
     )
 
 
 def _of_training(found: dict[str, Estimate], ahead: dict[str, Estimate]) -> str:
     if RANDOM not in found:
         return ""
-    text = f" With random weights the sums explain {found[RANDOM]}, behind by {ahead[RANDOM]}"
+    text = f" With random weights the sums explain {found[RANDOM]}, {(-ahead[RANDOM]).lead()}"
     if ahead[RANDOM].low > 0:
         return text + "."
     return text + (

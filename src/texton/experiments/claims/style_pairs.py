@@ -107,7 +107,7 @@ def agreement(findings: Findings, hits: dict[str, list[float]], chance: float) -
         "Both methods make pictures of the same style.",
         outcome,
         "A PMCI picture's nearest Gatys picture of the same photograph has its style with "
-        f"accuracy {own}; nearest picture of wrong filters: {scores[WRONG]}, behind by {ahead}, "
+        f"accuracy {own}; nearest picture of wrong filters: {scores[WRONG]}, {(-ahead).lead()}, "
         f"paired; chance {chance:.2f}, {own.n} pictures.",
     )
 

@@ -128,7 +128,7 @@ def compare(findings: Findings, judge: Judge, best: Outcome = "holds") -> None:
         "It is which filters carry the energy, not how unevenly it is spread.",
         best if above and lost.low > 0 else "not supported",
         f"With the channels of every work shuffled: {judge.told(COLOUR, SHUFFLED)}; the means are "
-        f"ahead by {lost}, paired over works.",
+        f"{lost.lead()}, paired over works.",
     )
     _against_gram(findings, judge, best)
     if (RANDOM, "means") not in judge.precisions:
@@ -143,7 +143,7 @@ def compare(findings: Findings, judge: Judge, best: Outcome = "holds") -> None:
         "The network has to be trained for it.",
         outcome if above and learnt.low > 0 else "not supported",
         f"Means of random weights: {judge.told(RANDOM, 'means')}, in colour; the trained "
-        f"network is ahead by {learnt}.",
+        f"network is {learnt.lead()}.",
     )
 
 
@@ -164,8 +164,8 @@ def _against_gram(findings: Findings, judge: Judge, best: Outcome) -> None:
     findings.judge(
         "The sums alone tell styles apart as well as Gram matrices do.",
         outcome,
-        f"Gram matrices are ahead of the means by {gains[0]} in colour, {gains[1]} in grey (below "
-        f"0: behind); their mAP {judge.told(COLOUR, 'gram')} and {judge.told(GREY, 'gram')}. "
+        f"Beside the means, Gram matrices are {gains[0].lead()} in colour and {gains[1].lead()} in "
+        f"grey; their mAP {judge.told(COLOUR, 'gram')} and {judge.told(GREY, 'gram')}. "
         f"Without the sums, as covariances: {judge.told(COLOUR, 'covariance')} and "
         f"{judge.told(GREY, 'covariance')}."
         + ("" if above else " Not all of them are above chance, so there is little to compare."),

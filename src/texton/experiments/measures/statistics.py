@@ -37,6 +37,13 @@ class Estimate:
         value, low, high = (f"{round(x, 2) + 0.0:.2f}" for x in (self.value, self.low, self.high))
         return f"{value} ({low} to {high})"
 
+    def __neg__(self) -> Estimate:
+        return Estimate(-self.value, -self.high, -self.low, self.n)
+
+    def lead(self) -> str:
+        """In words, of a difference: who is ahead, and by how much."""
+        return f"ahead by {self}" if self.value >= 0 else f"behind by {-self}"
+
 
 def wilson(share: float, n: int) -> Estimate:
     """Wilson's score interval of a proportion; honest at 0 and 1 too."""

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ class Squares:
         pace: float = 0.0,
     ) -> None:
         self.folder, self.deadly, self.evil = folder, deadly or {}, evil
-        self.starts, self.pace = starts, pace
+        self.starts, self.pace, self.together = starts, pace, False
 
     def prepare(self) -> None:
         if not self.starts:
@@ -132,6 +133,59 @@ def test_the_ledger_tries_a_suspect_alone_and_thrice() -> None:
     assert [ledger.take(), ledger.take(), ledger.take()] == [(3,), (4,), (2,)]
     assert ledger.died((2,)) is None and ledger.take() == (2,)
     assert ledger.died((2,)) == 2 and ledger.take() is None
+
+
+def test_the_ledger_halves_those_who_worked_together() -> None:
+    ledger, culprit = Ledger([range(8)], together=True), 5
+    finished, lost, deaths = [], [], 0
+    while job := ledger.take():
+        if culprit in job:  # a batch: nothing of it is finished before all is
+            deaths += 1
+            if (given_up := ledger.died(job)) is not None:
+                lost.append(given_up)
+        else:
+            finished += job
+    assert lost == [culprit] and sorted(finished) == [0, 1, 2, 3, 4, 6, 7] and deaths == 3 + 3
+
+
+class Batches(Squares):
+    """All of a job at once: an item that kills takes its whole job with it."""
+
+    def __init__(self, folder: Path, deadly: int) -> None:
+        super().__init__(folder)
+        self.culprit, self.together = deadly, True
+
+    def __call__(self, items: Sequence[int]) -> Iterator[tuple[int, int | str]]:
+        if self.culprit in items:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(items)
+
+
+def test_an_item_that_kills_a_batch_is_found_and_no_other_is_given_up(
+    engine: Engine, tmp_path: Path
+) -> None:
+    made = dict(engine.run([range(6), range(6, 8)], Batches(tmp_path, deadly=3)))
+    assert sorted(made) == list(range(8)) and str(made.pop(3)).startswith("3 workers")
+    assert made == {item: item * item for item in made}
+
+
+def test_ctrl_c_while_a_worker_is_hired_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = SpawnProcess.start
+
+    def pressed(process: SpawnProcess) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", pressed)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(LocalEngine(2).run(JOBS, Squares(tmp_path, pace=0.1)))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not multiprocessing.active_children() and len(list(tmp_path.iterdir())) < 12
 
 
 def test_no_cluster_at_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

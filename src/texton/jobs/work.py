@@ -76,6 +76,10 @@ class UnitWork:
         self._network()
         settle_allocator(self.manifest.settings["size"] ** 2)
 
+    @property
+    def together(self) -> bool:
+        return False
+
     def __call__(self, units: Sequence[Unit]) -> Iterator[Made]:
         network = self._network()
         shares = None

@@ -16,6 +16,11 @@ MOST_DEATHS = 3
 class Work(Protocol[ItemIn, MadeOut]):
     """What a worker does: pickled once for every worker, called once for every job."""
 
+    @property
+    def together(self) -> bool:
+        """Whether it is at several items of a job at a time: any may have killed its worker."""
+        ...
+
     def prepare(self) -> None:
         """What a worker needs before its first job. It may be called again.
 
@@ -69,8 +74,9 @@ class Ledger(Generic[Item]):
     Kept alike by every engine, so that they mean the same by "retried" and by "given up".
     """
 
-    def __init__(self, jobs: Sequence[Sequence[Item]]) -> None:
+    def __init__(self, jobs: Sequence[Sequence[Item]], together: bool = False) -> None:
         self._waiting = deque(tuple(job) for job in jobs if job)
+        self._together = together
         self._deaths: Counter[Item] = Counter()
 
     def __len__(self) -> int:
@@ -84,8 +90,13 @@ class Ledger(Generic[Item]):
         """A worker died before ``rest[0]`` was finished: an item to give up, or None.
 
         The suspect goes alone, so that it takes nothing with it a second time; what came after
-        it is innocent.
+        it is innocent. Of items that were worked on together all are suspects: they go on in
+        halves until one is left.
         """
+        if self._together and len(rest) > 1:
+            half = -(-len(rest) // 2)
+            self._waiting.extend((tuple(rest[:half]), tuple(rest[half:])))
+            return None
         suspect, innocent = rest[0], tuple(rest[1:])
         if innocent:
             self._waiting.appendleft(innocent)

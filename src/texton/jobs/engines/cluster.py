@@ -69,7 +69,7 @@ class RayEngine:
         self, jobs: Sequence[Sequence[Item]], work: Work[Item, Made]
     ) -> Generator[Made, None, None]:
         """See `Engine.run`."""
-        ray, ledger = self._ray, Ledger(jobs)
+        ray, ledger = self._ray, Ledger(jobs, work.together)
         # The ledger counts deaths and tries again, alike for every engine: Ray must not.
         needs = {"num_cpus": self._threads, "num_gpus": self._gpus}
         serve = ray.remote(**needs, max_retries=0, num_returns="streaming")(_serve)

@@ -15,8 +15,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic
 
-import torch
-
 from texton.errors import TextonError
 from texton.jobs.engines.base import MOST_DEATHS, Item, Ledger, Made, Work
 
@@ -52,7 +50,7 @@ class LocalEngine:
         self, jobs: Sequence[Sequence[Item]], work: Work[Item, Made]
     ) -> Generator[Made, None, None]:
         """See `Engine.run`."""
-        crew = _Crew(Ledger(jobs), work, self.workers, self.threads)
+        crew = _Crew(Ledger(jobs, work.together), work, self.workers, self.threads)
         try:
             while crew.assign():
                 yield from crew.listen()
@@ -86,7 +84,8 @@ class _Crew(Generic[Item, Made]):
                     worker.pipe.send(job)
         starting = sum(not worker.ready for worker in self._workers)
         for _ in range(min(self._most - len(self._workers), len(self._ledger) - starting)):
-            self._workers.append(_hire(self._work, self._threads))
+            with _ctrl_c_later():
+                self._workers.append(_hire(self._work, self._threads))
         return bool(self._ledger) or any(worker.rest for worker in self._workers)
 
     def listen(self) -> Iterator[Made]:
@@ -131,23 +130,46 @@ def _hire(work: Any, threads: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
-    with _deaf_to_ctrl_c():
-        process.start()
+    process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """A terminal sends Ctrl-C to the workers too: they are born ignoring it."""
+def _ctrl_c_later() -> Iterator[None]:
+    """Ctrl-C is answered at the end: a worker that is half hired could not be stopped.
+
+    A terminal sends it to the workers too: they are born with it blocked, as this thread has it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pressed = False
+
+    def note(*_: object) -> None:  # blocked here, it may still reach another thread
+        nonlocal pressed
+        pressed = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        with _blocked(signal.SIGINT):
+            yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _blocked(number: signal.Signals) -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(worker: _Worker) -> None:
@@ -185,7 +207,7 @@ def _serve(pipe: Connection, work: Any, threads: int) -> None:
     os.dup2(2, 1)  # stdout belongs to the command
     with suppress(OSError):  # where memory runs out, a worker should go, not the build
         Path("/proc/self/oom_score_adj").write_text("500")
-    torch.set_num_threads(threads)
+    _set_threads(threads)
     job = None
     try:
         while True:
@@ -194,6 +216,12 @@ def _serve(pipe: Connection, work: Any, threads: int) -> None:
             job = pipe.recv()
     except (SystemExit, EOFError, OSError):
         os._exit(0)
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def _messages(work: Any, job: Sequence[Any] | None) -> Iterator[tuple[str, Any]]:

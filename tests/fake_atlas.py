@@ -16,9 +16,10 @@ import uvicorn
 from PIL import Image
 
 from texton.atlas.site.follow import Follower
-from texton.atlas.site.serve import listen, make_app
+from texton.atlas.site.serve import make_app
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.jobs.store import UNIT_FORMAT, Store, Unit
+from texton.web.server import listen
 
 SIZE = (48, 32)
 Status = Callable[[Unit], str | None]
@@ -84,17 +85,18 @@ def add_unit(store: Store, unit: Unit, status: str = "ok") -> None:
 
 
 @contextmanager
-def serving(follower: Follower) -> Iterator[str]:
+def serving(follower: Follower, host: str = "127.0.0.1") -> Iterator[str]:
     """The address of a server of the atlas, as ``texton atlas serve`` runs it."""
-    with listen("127.0.0.1", 0) as bound:
+    with listen(host, 0) as bound:
         config = uvicorn.Config(
-            make_app(follower), log_level="warning", timeout_graceful_shutdown=1
+            make_app(follower, host), log_level="warning", timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+            name = bound.getsockname()[0]
+            yield f"http://{f'[{name}]' if ':' in name else name}:{bound.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(20)

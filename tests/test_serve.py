@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -23,8 +24,10 @@ from tests.conftest import Run
 from tests.fake_atlas import add_unit, fake_atlas, serving
 from tests.test_cli import assert_refused
 from texton.atlas.index import TextureIndex
+from texton.atlas.similar import Similar
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.serve import _events, make_app
+from texton.errors import TextonError
 from texton.jobs.manifest import AtlasLayer
 from texton.jobs.store import Store, Unit
 
@@ -77,8 +80,47 @@ def test_a_foreign_name_for_this_machine_is_turned_away(
     served: tuple[TestClient, Follower, Store],
 ) -> None:
     client = served[0]
-    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
-    assert client.get("/", headers={"host": "localhost:8000"}).status_code == 200
+    for host in ("evil.example", "evil.example:8000", "", "[", "[evil]:1", "0.0.0.0", "[::2]:80"):
+        assert client.get("/", headers={"host": host}).status_code == 400, host
+    for host in ("localhost:8000", "LOCALHOST", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000"):
+        assert client.get("/", headers={"host": host}).status_code == 200, host
+
+
+@pytest.mark.parametrize("host", ["::1", "0:0:0:0:0:0:0:1", "127.0.0.1", "localhost"])
+def test_it_answers_on_every_loopback_address(host: str, tmp_path: Path) -> None:
+    store = fake_atlas(tmp_path, [("relu1_1", 1)], ["cat"])
+    try:
+        with serving(Follower(store), host) as address, urlopen(address) as page:
+            assert page.status == 200 and b"relu1_1" in page.read()
+    except TextonError as error:  # a machine without IPv6
+        pytest.skip(str(error))
+
+
+def test_other_machines_may_call_it_what_they_like_where_they_are_let_in(tmp_path: Path) -> None:
+    follower = Follower(fake_atlas(tmp_path, [("relu1_1", 1)], ["cat"]))
+    with TestClient(make_app(follower, "0.0.0.0", watch=False)) as client:
+        assert client.get("/", headers={"host": "studio.example"}).status_code == 200
+
+
+def test_news_do_not_wait_for_the_index_to_be_planned(
+    served: tuple[TestClient, Follower, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, follower, _ = served
+    told: list[int] = []
+
+    def slow(*_: object) -> dict[str, object]:
+        with ThreadPoolExecutor(1) as pool:
+            told.append(pool.submit(follower.news, 0).result(timeout=10).position)
+        return {}
+
+    class Index(TextureIndex):
+        def update(self, *_: object, **__: object) -> Similar:
+            return Similar()
+
+    follower._index = Index()
+    monkeypatch.setattr("texton.atlas.site.follow._good_maps", slow)
+    follower.index()
+    assert told == [0]
 
 
 def first_news(follower: Follower, since: str) -> tuple[str, dict[str, object]]:

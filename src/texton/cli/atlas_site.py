@@ -86,7 +86,8 @@ def serve_command(
     """Show an atlas in a browser, live while it is being built. Ctrl-C ends it."""
     from texton.atlas.index import TextureIndex
     from texton.atlas.site.follow import Follower
-    from texton.atlas.site.serve import listen, make_app, serve
+    from texton.atlas.site.serve import make_app
+    from texton.web.server import listen, serve
 
     store = Store.open(atlas)
     with listen(host, port) as bound:

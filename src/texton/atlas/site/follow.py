@@ -6,13 +6,14 @@ import secrets
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from texton.atlas.index import TextureIndex
-from texton.atlas.similar import Similar
+from texton.atlas.similar import Map, Similar
 from texton.atlas.site import addresses
 from texton.atlas.site.catalog import Catalog, figures
 from texton.atlas.site.site import Site
@@ -106,12 +107,13 @@ class Follower:
         """Measure the textures of what is new, and compare; maps that are good enough stay."""
         if self._index is None:
             return
-        with self._lock:
-            store, live = self._catalog.store, self._catalog.alive()
-            kept = self._good_maps(live)
+        with self._lock:  # for a moment: `news` waits for it
+            catalog, known = self._catalog.snapshot(), self._similar
+        live = catalog.alive()
         if self._indexed == set(live):
             return
-        similar = self._index.update(store, live, kept=kept)
+        kept = _good_maps(catalog, live, known)
+        similar = self._index.update(catalog.store, live, kept=kept)
         with self._lock:
             self._similar, self._indexed, self._site = similar, set(live), None
 
@@ -181,15 +183,16 @@ class Follower:
             shown,
         ]
 
-    def _good_maps(self, live: list[Unit]) -> dict[str, Any]:
-        """The maps of layers that are whole, or have not grown much since."""
-        kept = {}
-        for layer in self._catalog.layers:
-            known = self._similar.maps.get(layer.name)
-            filters = len({unit.channel for unit in live if unit.layer == layer.name})
-            whole = filters == len(layer.channels)
-            if known and (
-                len(known.cells) == filters or (not whole and filters < _ENOUGH * len(known.cells))
-            ):
-                kept[layer.name] = known
-        return kept
+
+def _good_maps(catalog: Catalog, live: list[Unit], similar: Similar) -> dict[str, Map]:
+    """The maps of layers that are whole, or have not grown much since."""
+    filters = Counter(layer for layer, _ in {(unit.layer, unit.channel) for unit in live})
+    kept = {}
+    for layer in catalog.layers:
+        known, count = similar.maps.get(layer.name), filters[layer.name]
+        whole = count == len(layer.channels)
+        if known and (
+            len(known.cells) == count or (not whole and count < _ENOUGH * len(known.cells))
+        ):
+            kept[layer.name] = known
+    return kept

@@ -24,12 +24,12 @@ from texton.experiments.claims import depth, specific_texture
 from texton.experiments.claims.energy_or_gram import _wrong_filters
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.samples import read_pictures
 from texton.experiments.harness.workbench import Made, Workbench
 from texton.experiments.measures.statistics import Estimate, rank_trend
 from texton.experiments.measures.structure import spectral_slope
 from texton.experiments.report.findings import Findings, Verdict
 from texton.experiments.report.report import write_report
+from texton.images.folder import read_pictures
 from texton.methods.fingerprint import fingerprint
 
 TINY: tuple[object, ...] = ("--size", 48, "--steps", 3)
@@ -265,7 +265,7 @@ def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
         (folder := tmp_path / str(i)).mkdir()
         stripes(i, False, GREEN).save(folder / name)
         files.append(folder / name)
-    told = [picture.name for picture in read_pictures(files, (), 48)]
+    told = [picture.name for picture in read_pictures(files, 48)]
     assert told == ["cat", "cat-3", "cat-2", "CAT-4"]
 
 

@@ -5,8 +5,10 @@ Code inversion at relu1_1 gives the photograph back, so the picture made tells h
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from PIL import Image, ImageOps
 
 import texton
 from tests.conftest import Run
-from texton.images.files import to_bytes
+from texton.errors import TextonError
+from texton.images.files import to_bytes, write_bytes
+from texton.images.folder import images_in, read_pictures
 
 SIZE = (48, 32)
 
@@ -199,3 +203,44 @@ def test_an_embedded_profile_is_honoured(tmp_path: Path) -> None:
     picture.save(tmp_path / "x.tiff", icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
     read = to_bytes(texton.read_image(tmp_path / "x.tiff"))[0].permute(1, 2, 0).numpy()
     assert np.abs(read.astype(float) - np.asarray(scene(), float)).mean() < 4
+
+
+@pytest.mark.parametrize("umask", [0o027, 0o077, 0o022])
+def test_a_file_has_the_mode_that_the_umask_leaves(
+    umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.umask(umask)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "umask", _process_wide)
+            write_bytes(b"x", tmp_path / "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def _process_wide(mask: int) -> int:
+    raise AssertionError("other threads create files meanwhile")
+
+
+def test_writers_of_one_name_leave_one_whole_file_and_nothing_else(tmp_path: Path) -> None:
+    contents = [bytes([i]) * 100_000 for i in range(8)]
+    path = tmp_path / ("ü" * 120 + ".json")  # a temporary name that were longer would not fit
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: write_bytes(content, path), contents * 4))
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_gives_the_pictures_in_it(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.png", ".hidden"):
+        scene().save(tmp_path / name, "PNG")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert [file.name for file in images_in(tmp_path)] == ["a.png", "b.PNG"]
+    with pytest.raises(TextonError, match="are the same picture"):
+        read_pictures([tmp_path], 48)
+    with pytest.raises(TextonError, match="there are no images"):
+        read_pictures([tmp_path / "folder.png"], 48)
+    with pytest.raises(TextonError, match="cannot read"):
+        images_in(tmp_path / "nothing")

@@ -30,7 +30,6 @@ from texton.experiments.claims.style_retrieval import compare as compare_statist
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
 from texton.experiments.harness.run import run_experiment
-from texton.experiments.harness.samples import Picture
 from texton.experiments.harness.workbench import Workbench
 from texton.experiments.measures.statistics import Estimate
 from texton.experiments.measures.style_statistics import (
@@ -41,6 +40,7 @@ from texton.experiments.measures.style_statistics import (
     over_pairs,
 )
 from texton.experiments.report.findings import Findings, Verdict
+from texton.images.folder import Picture
 
 Array = NDArray[np.float64]
 NOTHING = Picture("nothing", torch.zeros(1, 3, 8, 8))

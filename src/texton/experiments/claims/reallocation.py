@@ -16,7 +16,6 @@ from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab, need
 from texton.experiments.harness.options import Options
 from texton.experiments.harness.reallocated import Planned, plain, plan, random_style
-from texton.experiments.harness.samples import Picture
 from texton.experiments.measures.colour import colour_distance
 from texton.experiments.measures.describer import held_out
 from texton.experiments.measures.statistics import Estimate, mean_interval, rank_trend
@@ -24,6 +23,7 @@ from texton.experiments.measures.structure import likeness
 from texton.experiments.measures.style_statistics import over_pairs
 from texton.experiments.report.findings import Cell, Findings, Outcome
 from texton.experiments.report.plots import panels
+from texton.images.folder import Picture
 from texton.images.sheets import Tile, make_sheet
 from texton.network.network import Network
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from texton.experiments.harness.samples import Picture
 from texton.experiments.measures.statistics import Estimate, mean_interval, wilson
 from texton.experiments.measures.style_statistics import Curve, at_equal_content
 from texton.experiments.report.findings import Findings, Outcome
+from texton.images.folder import Picture
 
 WEIGHTS = (1.0, 5.0, 25.0)
 SHOWN = WEIGHTS[1]

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.experiments.harness.lab import Lab, some_channels
-from texton.experiments.harness.samples import images_in
 from texton.experiments.harness.series import filters_of, solve
 from texton.experiments.harness.styled import METHODS, plan, styled
 from texton.images.files import content_hash, read_image
+from texton.images.folder import images_in
 
 Array = NDArray[np.float64]
 _THUMB = 16  # pixels a side

@@ -13,9 +13,10 @@ import torch
 
 from texton.errors import TextonError
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.samples import PHOTOS, STYLES, Picture, read_pictures
+from texton.experiments.harness.samples import PHOTOS, STYLES, sample
 from texton.experiments.harness.workbench import Made, Workbench
 from texton.images.files import content_hash
+from texton.images.folder import Picture, read_pictures
 from texton.network.device import Compute, choose_compute
 from texton.network.load import load_network
 from texton.network.network import Network
@@ -159,7 +160,10 @@ class Lab:
             self._on_unit(key, done, max(self._units, done))
 
     def _pictures(self, paths: Sequence[Any], samples: Sequence[str]) -> list[Picture]:
-        return read_pictures(paths, samples, self.options.size, self.network.channels)
+        size, channels = self.options.size, self.network.channels
+        if paths:
+            return read_pictures(paths, size, channels)
+        return [sample(name, size, channels) for name in samples]
 
     def _pace(self, work: Work) -> float:
         """Seconds of one evaluation, gradient included: to tell, never to decide by."""

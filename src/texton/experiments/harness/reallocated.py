@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from texton.experiments.harness.lab import Lab, Work
-from texton.experiments.harness.samples import Picture
 from texton.experiments.harness.workbench import Made
+from texton.images.folder import Picture
 from texton.methods.code_inversion import inversion_steps, invert
 from texton.methods.modified import invert_random
 from texton.network.network import Network

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from texton.experiments.harness.lab import Lab, Work, in_turn
-from texton.experiments.harness.samples import Picture
 from texton.experiments.harness.workbench import Made
+from texton.images.folder import Picture
 from texton.methods.feature_map_inversion import iter_filters
 from texton.network.network import Network
 from texton.solve.presets import solver_settings

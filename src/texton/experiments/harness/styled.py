@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from texton.experiments.harness.lab import Lab, Work
-from texton.experiments.harness.samples import Picture
 from texton.experiments.harness.workbench import Made
+from texton.images.folder import Picture
 from texton.methods.fingerprint import Fingerprint
 from texton.methods.result import Result
 from texton.methods.style import stylize

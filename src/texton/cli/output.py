@@ -92,10 +92,11 @@ def check_output(path: Path, force: bool, planes: bool = False) -> Path:
         raise TextonError(f"texton writes PNG: name the file '{path.with_suffix('.png')}'")
     if path.is_dir():
         raise TextonError(f"'{path}' is a folder: name a file in it")
-    if path.exists() and not force and not _made_by_texton(path):
+    settings = _settings_of(path) if path.exists() and not force else {}
+    if settings is None:
         raise TextonError(f"'{path}' exists and texton did not make it: add --force to replace it")
     beside = path.with_suffix(SUFFIX)
-    if planes and beside.exists() and not force and _planes_of(path) != beside.name:
+    if planes and beside.exists() and not force and settings.get("planes") != beside.name:
         raise TextonError(f"'{beside}' exists and texton did not make it: add --force")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -194,12 +195,9 @@ def unit_progress(units: int) -> Iterator[UnitProgress]:
         yield UnitProgress(units, bars)
 
 
-def _made_by_texton(path: Path) -> bool:
+def _settings_of(path: Path) -> dict[str, Any] | None:
+    """None of a file that texton did not make."""
     try:
-        return read_settings(path) is not None
+        return read_settings(path)
     except TextonError:
-        return False
-
-
-def _planes_of(path: Path) -> object:
-    return (read_settings(path) or {}).get("planes") if path.exists() else None
+        return None

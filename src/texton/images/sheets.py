@@ -1,4 +1,4 @@
-"""Labelled contact sheets: rows are layers, columns filters, like the paper's Figure 3."""
+"""Pictures on one sheet: tiles in line, like the paper's Figure 3; or rows of any shapes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from texton.images.files import to_pillow
 
 _COLUMNS = 16
 _GAP = 4
+_SPACE, _CAPTION = 8, 22
 _INK, _QUIET, _PAPER = "#1c1c1c", "#b00020", "#ffffff"
 
 
@@ -64,3 +65,37 @@ def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], title: str = "") -> I
                 draw.text((beside, baseline), tile.note, _QUIET, font, "lm")
             sheet.paste(picture, (left, top + caption))
     return sheet
+
+
+def make_rows(
+    rows: Sequence[Sequence[tuple[str, Tensor]]], height: int, width: int | None = None
+) -> Image.Image:
+    """Pictures ``(name, (C, H, W))`` of any shapes in rows, each under its name.
+
+    Args:
+        height: of every picture in pixels.
+        width: of every column; pictures are made to fit it, and the columns stand in line.
+            Without it a picture is as wide as its shape asks.
+    """
+    shown = [[(name, _fit(image, height, width)) for name, image in row] for row in rows]
+    widths = [sum((width or picture.width) + _SPACE for _, picture in row) for row in shown]
+    tall = len(shown) * (height + _CAPTION + _SPACE) + _SPACE
+    sheet = Image.new("RGB", (max(widths) + _SPACE, tall), _PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for line, row in enumerate(shown):
+        left, top = _SPACE, _SPACE + line * (height + _CAPTION + _SPACE)
+        for name, picture in row:
+            draw.text((left, top + _CAPTION / 2), name, _INK, font, "lm")
+            sheet.paste(picture, (left, top + _CAPTION))
+            left += (width or picture.width) + _SPACE
+    return sheet
+
+
+def _fit(image: Tensor, height: int, width: int | None) -> Image.Image:
+    picture = to_pillow(image).convert("RGB")
+    scale = height / picture.height
+    if width is not None:
+        scale = min(scale, width / picture.width)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    filtered = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
+    return picture.resize(size, filtered) if size != picture.size else picture

@@ -22,7 +22,6 @@ from texton.experiments.claims.style_pairs import (
 from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab, need
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.samples import Picture
 from texton.experiments.harness.styled import METHODS, content_layer, key_of, plan, styled
 from texton.experiments.harness.workbench import Made
 from texton.experiments.measures.describer import LAYERS, greyed, held_out
@@ -31,7 +30,8 @@ from texton.experiments.measures.structure import patch_distance
 from texton.experiments.measures.style_statistics import Curve, apart_over_layers, measure
 from texton.experiments.report.findings import Cell, Findings
 from texton.experiments.report.plots import curves
-from texton.images.wall import wall
+from texton.images.folder import Picture
+from texton.images.sheets import make_rows
 from texton.methods.fingerprint import Fingerprint, fingerprint
 from texton.network.network import Network
 
@@ -175,7 +175,7 @@ def _show(findings: Findings, lab: Lab) -> None:
         for photo in lab.photos[:2]:
             row += [(t, _made(lab, photo, style, m, SHOWN).image) for m, t in TITLES.items()]
         rows.append(row)
-    sheet = wall(rows, height=lab.options.size, width=max(150, lab.options.size))
+    sheet = make_rows(rows, height=lab.options.size, width=max(150, lab.options.size))
     findings.show(f"Style weight {SHOWN:g}", sheet)
 
 

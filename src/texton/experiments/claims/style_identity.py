@@ -38,7 +38,7 @@ from texton.experiments.measures.style_statistics import (
 )
 from texton.experiments.report.findings import Cell, Findings
 from texton.experiments.report.plots import by_layer
-from texton.images.wall import wall
+from texton.images.sheets import make_rows
 from texton.network.network import Network
 
 with optional("experiments"):
@@ -155,7 +155,7 @@ def _gallery(crops: Sequence[Crop]) -> Image:
         if first.pop(crop.work, None) is not None:
             name = crop.work.rpartition("/")[2]
             by_style.setdefault(crop.style, []).append((f"{crop.style} · {name}", crop.image))
-    return wall([row[:8] for row in by_style.values()], height=110, width=210)
+    return make_rows([row[:8] for row in by_style.values()], height=110, width=210)
 
 
 EXPERIMENT = Experiment(

@@ -6,13 +6,13 @@ from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
 from texton.experiments.report.findings import Cell, Findings
-from texton.images.wall import wall
+from texton.images.sheets import make_rows
 
 
 def run(lab: Lab) -> Findings:
     findings = Findings()
-    findings.show("Photographs", wall([[(p.name, p.image[0]) for p in lab.photos]], height=180))
-    findings.show("Styles", wall([[(p.name, p.image[0]) for p in lab.styles]], height=180))
+    for title, pictures in (("Photographs", lab.photos), ("Styles", lab.styles)):
+        findings.show(title, make_rows([[(p.name, p.image[0]) for p in pictures]], height=180))
     rows: list[list[Cell]] = [
         [kind, p.name, p.image.shape[3], p.image.shape[2]]
         for kind, pictures in (("photograph", lab.photos), ("style", lab.styles))

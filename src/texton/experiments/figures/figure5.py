@@ -9,7 +9,7 @@ from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
 from texton.experiments.harness.styled import METHODS, plan, styled
 from texton.experiments.report.findings import Cell, Findings
-from texton.images.wall import wall
+from texton.images.sheets import make_rows
 
 
 def run(lab: Lab) -> Findings:
@@ -30,7 +30,7 @@ def run(lab: Lab) -> Findings:
                 rows.append([style.name, photo.name, method, after["content"], after["style"]])
         hung.append(row)
     size = lab.options.size
-    findings.show("Paintings × photographs", wall(hung, height=size * 3 // 4, width=size))
+    findings.show("Paintings × photographs", make_rows(hung, height=size * 3 // 4, width=size))
     findings.table(
         "pictures",
         "Every picture",

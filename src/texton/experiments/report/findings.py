@@ -61,8 +61,8 @@ class Findings:
         picture.convert("RGB").save(buffer, "WEBP", quality=92, method=4)
         self.blocks.append(Exhibit(title, buffer.getvalue(), note))
 
-    def plot(self, title: str, svg: bytes, note: str = "") -> None:
-        self.blocks.append(Exhibit(title, svg, note, "image/png"))
+    def plot(self, title: str, png: bytes, note: str = "") -> None:
+        self.blocks.append(Exhibit(title, png, note, "image/png"))
 
     def table(
         self,

@@ -8,14 +8,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from texton.network.fast import convolution
+from texton import Network
+from texton.network.device import choose_compute
+from texton.network.fast import convolution, make_lean
 from texton.network.fast import modules as lean
-from texton.network.fast.modules import make_lean
-from texton.network.fast.rectified import is_rectified, mark_rectified
+from texton.network.fast.rectified import is_rectified, mark_rectified, rectified_slope
 from texton.solve.objective import FeatureMapMatch
 
+EXACT = choose_compute("cpu", torch.float32)
 MODULES: dict[str, Callable[[], nn.Module]] = {
     "chain": lambda: nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(8, 4, 3), nn.ReLU()
@@ -83,7 +85,9 @@ def set_large(monkeypatch: pytest.MonkeyPatch, elements: int) -> None:
 
 
 @pytest.mark.skipif(not convolution._has_library(torch.float32), reason="not on this processor")
-def test_a_chain_rectifies_where_nobody_looks_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolutions_rectify_where_nobody_looks_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU())
     module = module.requires_grad_(False).to(memory_format=torch.channels_last)
     image = torch.rand(1, 3, 20, 20).contiguous(memory_format=torch.channels_last)
@@ -242,3 +246,95 @@ def test_subclasses_stay_as_they_are() -> None:
     chain = Chain(module)
     make_lean(chain)
     assert type(chain) is Chain
+
+
+def stack() -> nn.Sequential:
+    """Every kind of part that has a lean form, some of them in an inner sequence."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Sequential(
+            nn.Conv2d(32, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Dropout(), nn.Identity()
+        ),
+        nn.Conv2d(8, 6, 3, padding=1, groups=2),
+        nn.AvgPool2d(3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 12, 1, stride=2),
+        nn.Flatten(),
+        nn.Linear(12, 4),
+    ).eval()
+
+
+def plainly(module: nn.Sequential, image: Tensor) -> dict[str, Tensor]:
+    """What every part gives, and ("<") reads, by torch's own modules."""
+    found: dict[str, Tensor] = {}
+
+    def run(part: nn.Module, name: str, x: Tensor) -> Tensor:
+        found[f"{name}<"] = x
+        if isinstance(part, nn.Sequential):
+            for inner, child in part.named_children():
+                x = run(child, f"{name}.{inner}" if name else inner, x)
+        else:
+            x = part(x)
+        found[name] = x
+        return x
+
+    run(module[:10], "", (image - 0.4) / 0.5)
+    return found
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [["9"], ["2"], ["1"], ["2", "2<"], ["0<", "9"], ["3"], ["3.2", "3.3", "3.4"], ["3<", "4"],
+     ["8", "6", "6<", "3.1"], ["5", "7<"], ["9<", "8<"]],
+)  # fmt: skip
+@pytest.mark.parametrize("large", [1, convolution.LARGE])
+def test_a_network_gives_torchs_codes_and_gradients_wherever_they_are_taken(
+    wanted: list[str], large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_large(monkeypatch, large)
+    module = stack()
+    encode = Network(module, mean=0.4, std=0.5).encoder(wanted, EXACT)
+    for shape in ((2, 3, 21, 18), (1, 3, 24, 25), (2, 3, 21, 18)):
+        image = torch.rand(shape, requires_grad=True)
+        codes, usual = encode(image), plainly(module, image)
+        assert set(codes) == set(wanted)
+        slopes = [torch.randn_like(usual[name]) for name in wanted]
+        before = [slope.clone() for slope in slopes]
+        for name in wanted:
+            torch.testing.assert_close(codes[name], usual[name])
+        given = [codes[name] for name in wanted]
+        (right,) = torch.autograd.grad([usual[name] for name in wanted], image, slopes)
+        for _ in range(2):  # a graph is good for a second time
+            (found,) = torch.autograd.grad(given, image, slopes, retain_graph=True)
+            torch.testing.assert_close(found, right)
+        torch.testing.assert_close(slopes, before, rtol=0, atol=0)
+        with torch.no_grad():
+            torch.testing.assert_close(encode(image), codes)
+
+
+@pytest.mark.parametrize("layer", ["2", "7"])
+def test_a_code_that_was_written_to_has_no_gradient(layer: str) -> None:
+    image = torch.rand(1, 3, 20, 20, requires_grad=True)
+    codes = Network(stack()).encoder([layer, "9"], EXACT)(image)
+    with torch.no_grad():
+        codes[layer].sub_(0.5)
+    with pytest.raises(RuntimeError, match="inplace"):
+        torch.autograd.grad(codes["9"].sum(), image)
+
+
+def test_rectified_slopes_are_torchs_own() -> None:
+    values = torch.tensor([-2.0, -0.0, 0.0, 1e-30, 1.0, float("inf")])
+    code = values.clamp_min(0)
+    slope = torch.tensor([3.0, -3.0, float("nan"), -1e-30, -2.0, 5.0])
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        wanted = torch.ops.aten.threshold_backward(slope.to(dtype), code.to(dtype), 0)
+        assert torch.equal(rectified_slope(slope.to(dtype), code.to(dtype)), wanted)
+        own = slope.to(dtype)
+        assert rectified_slope(own, code.to(dtype), own) is own and torch.equal(own, wanted)
+    minus = torch.tensor([-0.0], dtype=torch.bfloat16)
+    assert rectified_slope(torch.ones(1, dtype=torch.bfloat16), minus).item() == 0

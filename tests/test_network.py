@@ -96,6 +96,25 @@ def test_encoding_stops_at_the_deepest_layer() -> None:
     assert all(all_hooks(made) == 0 for _, made in network._copies.values())
 
 
+class Careful(nn.Module):
+    """Looks after the failures of its part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        try:
+            out: torch.Tensor = self.part(x)
+        except Exception:  # noqa: BLE001
+            return pytest.fail("a pass that has gone far enough is no failure")
+        return out
+
+
+def test_a_module_that_catches_what_fails_stops_at_the_deepest_layer_too() -> None:
+    assert Network(Careful()).encode(torch.rand(1, 3, 8, 8), "part")["part"].shape[1] == 4
+
+
 def test_in_place_operations_do_not_reach_the_codes() -> None:
     network = Network(Fragile())
     codes = network.encode(torch.rand(1, 3, 8, 8), ["first", "act", "act#2", "act#2<"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,11 +14,18 @@ from torch import Tensor, nn
 from texton.errors import TextonError, first_line, near_names
 from texton.images.planes import hides_something, shown_bands
 from texton.network.device import Compute, choose_compute, is_out_of_memory
-from texton.network.fast.chain import Chain, chain_of
-from texton.network.fast.modules import make_lean
-from texton.network.hooks import Collected, collect, has_slope, is_looked_into
+from texton.network.hooks import Collected, collect, is_looked_into
 from texton.network.layers import Layer, Trace, trace_layers
 from texton.network.receptive import measure_fields
+
+try:
+    from texton.network.fast import make_lean
+except ModuleNotFoundError as error:  # the folder may be deleted: it saves time alone
+    if error.name != "texton.network.fast":
+        raise
+
+    def make_lean(module: nn.Module) -> None: ...
+
 
 Encoder = Callable[[Tensor], dict[str, Tensor]]
 
@@ -149,14 +156,10 @@ class Network:
                 small for the layer.
         """
         compute = compute or choose_compute(image.device, torch.float32)
-        return self.encoder(layers, compute, once=not has_slope(image))(image)
+        return self.encoder(layers, compute)(image)
 
-    def encoder(self, layers: Iterable[str] | str, compute: Compute, once: bool = False) -> Encoder:
+    def encoder(self, layers: Iterable[str] | str, compute: Compute) -> Encoder:
         """``encode`` for many images: layers and weights are looked up once, here.
-
-        Args:
-            once: the gradient of its codes is taken at most once, and the codes are not read any
-                more after it: less is kept and copied then.
 
         Raises:
             TextonError: an unknown layer.
@@ -165,7 +168,7 @@ class Network:
         for name in names:
             self.layer(name.removesuffix(INPUT))
         module = self._copy(compute)
-        chain = self._chain(module, names, compute) if once else None
+        wanted = [Collected.parse(name, INPUT) for name in names]
 
         def encode(image: Tensor) -> dict[str, Tensor]:
             if image.ndim != 4 or image.shape[1] != self.channels:
@@ -173,9 +176,7 @@ class Network:
                     f"{self.name} takes images (B, {self.channels}, H, W), not {tuple(image.shape)}"
                 )
             try:
-                if chain is not None:
-                    return chain(image)
-                return self._collect(module, self._prepare(image, compute), names)
+                return self._collect(module, self._prepare(image, compute), wanted)
             except (RuntimeError, AssertionError) as error:
                 if is_out_of_memory(error):
                     raise
@@ -198,21 +199,14 @@ class Network:
         """What identifies the network, for settings and manifests."""
         return {"network": self.name, "weights_hash": self.weights_hash, **self.details}
 
-    def _chain(self, module: nn.Module, names: list[str], compute: Compute) -> Chain | None:
-        """On a CPU, where the calls themselves take time."""
-        if compute.device.type != "cpu" or not compute.channels_last:
-            return None
-        wanted = [Collected.parse(name, INPUT) for name in names]
-        _, scale = self._affine(compute.device)
-        return chain_of(module, wanted, partial(self._prepare, compute=compute), scale)
-
-    def _collect(self, module: nn.Module, prepared: Tensor, names: list[str]) -> dict[str, Tensor]:
-        wanted = [Collected.parse(name, INPUT) for name in names]
+    def _collect(
+        self, module: nn.Module, prepared: Tensor, wanted: list[Collected]
+    ) -> dict[str, Tensor]:
         codes, changed = collect(module, prepared, wanted, self._modified_later)
         if changed:  # by an in-place operation after the layer: take a copy from now on
             self._modified_later |= changed
             codes, _ = collect(module, prepared, wanted, self._modified_later)
-        if unreached := [name for name in names if name not in codes]:
+        if unreached := [item.key for item in wanted if item.key not in codes]:
             raise TextonError(f"{self.name} does not reach {', '.join(unreached)} on this image")
         return codes
 

@@ -90,7 +90,7 @@ class Solver:
         self._shares = [1.0] * count  # as last looked at
 
     def __iter__(self) -> Iterator[Step]:
-        encode = self.network.encoder(self.objective.layers, self.compute, once=True)
+        encode = self.network.encoder(self.objective.layers, self.compute)
         encode_all = self._encoder_of_all()
         for index in range(self.settings.steps):
             image = self._shifted(self.canvas(), index)
@@ -132,7 +132,7 @@ class Solver:
         """Gives what the opening reads as well: a rectifier's input, then, is a code of its own."""
         opening = self._opening.objective.layers if self._opening else ()
         layers = dict.fromkeys((*self.objective.layers, *opening))
-        return self.network.encoder(layers, self.compute, once=True)
+        return self.network.encoder(layers, self.compute)
 
     def _may_lift(self, index: int) -> bool:
         opens = any(index <= until for until in self._opens_until)

@@ -1,1 +1,8 @@
-"""The same numbers sooner; it may be deleted, and nothing but time changes."""
+"""The same numbers sooner: this folder may be deleted, and nothing but time and memory changes.
+
+`make_lean` is the only door.
+"""
+
+from texton.network.fast.modules import make_lean
+
+__all__ = ["make_lean"]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from texton.network.fast.rectified import is_rectified, rectified_slope
+from texton.network.fast.rectified import is_rectified, rectified_in_place, rectified_slope
 from texton.network.hooks import has_slope, is_looked_into
 
 Way = Callable[[Tensor], Tensor]
@@ -226,16 +226,17 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, part: LeanConv2d, rectifies: bool) -> Tensor:
         ctx.part, ctx.shape, ctx.format = part, x.shape, format_of(x)
         code = part.product(x, rectifies)
-        ctx.save_for_backward(*([code] if rectifies else []))
+        ctx.save_for_backward(code if rectifies else None, x if is_rectified(x) else None)
         return code
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        code, x = ctx.saved_tensors
         outer = slopes[0].contiguous(memory_format=ctx.format)
-        if ctx.saved_tensors and not is_rectified(slopes[0]):
-            outer = rectified_slope(outer, *ctx.saved_tensors)
-        return ctx.part.slope(outer, ctx.shape, ctx.format), None, None
+        if code is not None and not is_rectified(slopes[0]):
+            outer = rectified_slope(outer, code)
+        return rectified_in_place(ctx.part.slope(outer, ctx.shape, ctx.format), x), None, None
 
 
 def pair(sides: int | Sequence[int]) -> tuple[int, int]:

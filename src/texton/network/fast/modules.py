@@ -19,7 +19,12 @@ from texton.network.fast.convolution import (
     format_of,
     pair,
 )
-from texton.network.fast.rectified import is_rectified, mark_rectified, rectified_slope
+from texton.network.fast.rectified import (
+    is_rectified,
+    mark_rectified,
+    rectified_in_place,
+    rectified_slope,
+)
 from texton.network.hooks import has_slope, is_watched
 
 
@@ -36,7 +41,7 @@ class LeanReLU(nn.ReLU):
 
 
 class LeanSequential(nn.Sequential):
-    """A chain in which a convolution rectifies by itself, where nobody looks in between."""
+    """A sequence in which a convolution rectifies by itself, where nobody looks in between."""
 
     def forward(self, input: Tensor) -> Tensor:
         parts = list(self)
@@ -130,9 +135,11 @@ class _AveragePool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, part: LeanAvgPool2d) -> Tensor:
         ctx.part, ctx.shape, ctx.format = part, x.shape, format_of(x)
+        ctx.save_for_backward(x if is_rectified(x) else None)
         return nn.AvgPool2d.forward(part, x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        return ctx.part.slope(slopes[0], ctx.shape, ctx.format), None
+        slope = ctx.part.slope(slopes[0], ctx.shape, ctx.format)
+        return rectified_in_place(slope, *ctx.saved_tensors), None

@@ -1,5 +1,4 @@
-"""Rectified codes: their slopes, and marks on tensors that a rectifier has no more work with, or
-that nobody reads again."""
+"""Rectified codes: their slopes, and marks on tensors that a rectifier has no more work with."""
 
 from __future__ import annotations
 
@@ -20,15 +19,6 @@ def is_rectified(x: Tensor) -> bool:
     return hasattr(x, "rectified_at") and bool(x.rectified_at == x._version)
 
 
-def mark_spare(code: Tensor) -> None:
-    """Say that the gradient to a code may be written over the code itself."""
-    code.is_spare = True  # type: ignore[attr-defined]
-
-
-def is_spare(code: Tensor) -> bool:
-    return hasattr(code, "is_spare")
-
-
 def rectified_slope(slope: Tensor, alive: Tensor, out: Tensor | None = None) -> Tensor:
     """``slope`` where a rectified code is alive, 0 elsewhere.
 
@@ -46,6 +36,17 @@ def rectified_slope(slope: Tensor, alive: Tensor, out: Tensor | None = None) -> 
         slope.view(bits), alive.view(bits), 0, grad_input=result.view(bits)
     )
     return result
+
+
+def rectified_in_place(slope: Tensor, code: Tensor | None) -> Tensor:
+    """``slope`` as the rectifier that gave ``code`` would make it, written over and marked.
+
+    What follows a rectifier does its work so: a slope that it has just made is its own, which
+    the rectifier would have to copy.
+    """
+    if code is not None:
+        mark_rectified(rectified_slope(slope, code, slope))
+    return slope
 
 
 def _mask(slope: Tensor, alive: Tensor, out: Tensor) -> None:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-quick lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/texton filter examples/chelsea.jpg \
@@ -14,12 +14,17 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
+# For daily work: without what is marked slow.
+test-quick: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m 'not slow'
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Smallest first: docs/performance.md has every table as soon as it is measured.
+# Smallest first: docs/performance.md has each table as soon as it is measured (two have their own
+# commands, which the page tells).
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/overhead.py

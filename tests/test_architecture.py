@@ -1,0 +1,60 @@
+"""The house rules: floors, circles, the longest chain; and the drawing in the docs."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from tools.architecture import (
+    SOURCE,
+    file_of,
+    imports,
+    modules_in,
+    offences,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "says"),
+    [
+        ("solve/solver.py", "methods/method.py", "which is not below it"),
+        ("atlas/plan.py", "experiments/catalogue.py", "which is not below it"),
+        ("errors.py", "images/files.py", "which is not below it"),
+        ("version.py", "__init__.py", "which is not below it"),
+        ("network/device.py", "network/network.py", "circle of files"),
+        ("attic/old.py", "errors.py", "lies on no floor"),
+        ("network/weights.py", "network/fast/modules.py", "2 doors"),
+    ],
+)
+def test_an_offence_is_told(name: str, target: str, says: str) -> None:
+    graph = imports()
+    graph.setdefault(name, set()).add(target)
+    assert any(says in line for line in offences(graph))
+
+
+def test_a_circle_of_folders_without_one_of_files() -> None:
+    graph = {
+        "a/x/1.py": {"a/y/1.py"},
+        "a/y/1.py": set(),
+        "a/y/2.py": {"a/x/2.py"},
+        "a/x/2.py": set(),
+    }
+    assert any(line.startswith("circle in a:") for line in offences(graph))
+
+
+def test_a_long_chain() -> None:
+    graph = {f"solve/{n}.py": {f"solve/{n + 1}.py"} for n in range(17)} | {"solve/17.py": set()}
+    assert any("a chain of 18 files" in line for line in offences(graph))
+
+
+def test_which_imports_count() -> None:
+    tree = ast.parse(
+        "import texton.errors\n"
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from texton.jobs.store import Store\n"
+        "else:\n    from texton.network import codes\n"
+        "def lazily():\n    from texton.solve.canvas import PixelCanvas\n"
+    )
+    files = {name: SOURCE / name for name in imports()}
+    found = {file_of(module, files) for module in modules_in(tree)}
+    assert found - {None} == {"errors.py", "network/codes.py", "solve/canvas.py"}

@@ -25,7 +25,6 @@ class Canvas(ABC):
 
     values: Tensor
     bleed: Bleed
-    pace = 1.0  # its learning rate, in units of the solver's
 
     @abstractmethod
     def __call__(self) -> Tensor: ...
@@ -80,8 +79,6 @@ class FourierCanvas(Canvas):
         size: (C, H, W), bleed included.
         device: where the spectrum lives.
     """
-
-    pace = 1.0
 
     def __init__(
         self,

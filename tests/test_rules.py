@@ -12,32 +12,31 @@ from texton import Network, StyleSettings
 from texton.methods import style as style_transfer
 from texton.solve.canvas import PixelCanvas
 from texton.solve.presets import SolverSettings
-from texton.solve.priors import TotalVariation
 from texton.solve.rules import Lbfgs
 
 
-def test_lbfgs_finds_the_bounded_minimum_of_an_ill_conditioned_quadratic(net: Network) -> None:
+def test_lbfgs_finds_the_bounded_minimum_of_an_ill_conditioned_quadratic() -> None:
     generator = torch.Generator().manual_seed(0)
     scale = torch.logspace(0, 4, 48).reshape(1, 3, 4, 4)
     goal = torch.rand(1, 3, 4, 4, generator=generator) * 2 - 0.5  # a half lies out of bounds
     canvas = PixelCanvas(torch.full((1, 3, 4, 4), 0.5))
-    rule = Lbfgs(net, TotalVariation(), canvas, SolverSettings(learning_rate=0.3))
+    rule = Lbfgs(canvas, SolverSettings(learning_rate=0.3))
     for _ in range(150):
         loss = (scale * (canvas() - goal).square()).sum()
-        rule.move(torch.autograd.grad(loss, canvas.values)[0], [1.0])
+        rule.move(torch.autograd.grad(loss, canvas.values)[0], torch.ones(1))
         canvas.bound()
     torch.testing.assert_close(canvas.images(), goal.clamp(0, 1), atol=1e-3, rtol=0)
 
 
-def test_lbfgs_keeps_the_images_of_a_batch_apart(net: Network) -> None:
+def test_lbfgs_keeps_the_images_of_a_batch_apart() -> None:
     start = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     found = []
     for chosen in ([0, 1], [1]):
         canvas = PixelCanvas(start[chosen])
-        rule = Lbfgs(net, TotalVariation(), canvas, SolverSettings(learning_rate=0.05))
+        rule = Lbfgs(canvas, SolverSettings(learning_rate=0.05))
         for _ in range(5):
             loss = (canvas().sin() * start[chosen]).sum() + canvas().pow(4).sum()
-            rule.move(torch.autograd.grad(loss, canvas.values)[0], [1.0] * len(chosen))
+            rule.move(torch.autograd.grad(loss, canvas.values)[0], torch.ones(len(chosen)))
             canvas.bound()
         found.append(canvas.images()[-1])
     torch.testing.assert_close(found[0], found[1])

@@ -15,10 +15,12 @@ from texton.methods.result import Result
 from texton.methods.seeds import generator_for
 from texton.methods.setup import (
     OnStep,
+    algorithm_for,
     check_photo,
     compute_for,
     finished,
     make_canvas,
+    make_solver,
     recorded_settings,
     run,
 )
@@ -26,7 +28,6 @@ from texton.network.network import Network
 from texton.solve.objective import CodeMatch
 from texton.solve.presets import SolverSettings, solver_settings
 from texton.solve.priors import AlphaNorm, TotalVariation
-from texton.solve.solver import Solver
 
 Modify = Callable[[Tensor], Tensor]
 
@@ -83,13 +84,13 @@ def invert(
         TextonError: an unknown layer, preset or device; numbers out of range; an image too small.
     """
     check_photo(image, network)
-    if preset == "paper":
+    settings = solver_settings(preset, steps=steps)
+    if as_published := algorithm_for(settings).as_published:
         if priors != Priors():
             raise TextonError("the paper preset is the 2016 algorithm alone: leave the priors out")
         priors = Priors(tv=0.0)
-    settings = solver_settings(preset, steps=steps, jitter=priors.jitter)
-    if preset != "paper":
-        settings = replace(settings, steps=inversion_steps(preset, steps))
+    if not as_published:
+        settings = replace(settings, steps=inversion_steps(preset, steps), jitter=priors.jitter)
         settings = _for_inversion(settings, steady=not (priors.jitter or priors.fourier))
     compute = compute_for(settings, device)
     with torch.no_grad():
@@ -101,7 +102,8 @@ def invert(
     objective = match + priors.tv * TotalVariation() if priors.tv else match
     if priors.alpha_norm:
         objective = objective + priors.alpha_norm * AlphaNorm(network.mean_colour)
-    solver = Solver(network, objective, canvas, settings, compute, [generator])
+    square = match.target_square
+    solver = make_solver(network, objective, canvas, settings, compute, [generator], square)
     started = time.perf_counter()
     run(solver, on_step)
     seconds = time.perf_counter() - started
@@ -117,10 +119,10 @@ def invert(
         status="ok",
         layer=layer,
         channel=None,
-        steps=solver.steps[0],
+        steps=int(solver.steps[0]),
         starts=1,
         seconds=seconds,
-        trace=tuple(float(step[0]) for step in solver.trace),
+        trace=tuple(solver.traces[0]),
         settings=recorded | {"priors": asdict(priors)},
     )
 

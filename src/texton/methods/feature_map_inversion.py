@@ -17,10 +17,12 @@ from texton.methods.result import DEAD_SHARE, Result
 from texton.methods.seeds import generator_for
 from texton.methods.setup import (
     OnStep,
+    algorithm_for,
     check_photo,
     compute_for,
     finished,
     make_canvas,
+    make_solver,
     recorded_settings,
     run,
 )
@@ -194,7 +196,7 @@ class FilterInversion:
         """The solver of a batch of filters or directions, about to begin."""
         objective = FeatureMapMatch(self._layer, units, self._wide_total)
         lift = Activation(self._network.preactivation(self._layer), units, self._wide_total)
-        return Solver(
+        return make_solver(
             self._network,
             objective,
             make_canvas(
@@ -203,6 +205,7 @@ class FilterInversion:
             settings,
             self._compute,
             generators,
+            objective.target_square,
             Opening(lift, objective.achieved),
             smooth=True,
         )
@@ -251,11 +254,10 @@ class FilterInversion:
         seconds = (time.perf_counter() - started) / len(units)
         solved = finished(solver.canvas.images(), settings)
         found = self.measure(solved, units)
-        if settings.opening:
-            fallen = [b for b, share in enumerate(found.achieved) if share < DEAD_SHARE]
-            if any([solver.revive(b) for b in fallen]):  # noqa: C419 - every one of them
-                solved = finished(solver.canvas.images(), settings)
-                found = self.measure(solved, units)
+        if solver.revive([share < DEAD_SHARE for share in found.achieved]):
+            solved = finished(solver.canvas.images(), settings)
+            found = self.measure(solved, units)
+        steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
         for b in range(len(units)):
             yield Result(
                 image=solved[b].cpu(),
@@ -265,10 +267,10 @@ class FilterInversion:
                 status="dead" if found.achieved[b] < DEAD_SHARE else "ok",
                 layer=self._layer,
                 channel=None if isinstance(units, Tensor) else units[b],
-                steps=solver.steps[b],
-                starts=solver.starts[b],
+                steps=steps[b],
+                starts=starts[b],
                 seconds=seconds,
-                trace=tuple(float(step[b]) for step in solver.trace[: solver.steps[b]]),
+                trace=tuple(traces[b]),
             )
 
     def measure(self, solved: Tensor, units: Units) -> Measured:
@@ -296,7 +298,7 @@ def _bleed(image: Tensor, stride: int, settings: SolverSettings) -> Bleed:
     is blind to what its stride leaves over at the right and at the bottom: noise stays there.
     """
     height, width = image.shape[2:]
-    if settings.rule != "adam":
+    if algorithm_for(settings).as_published:
         return (0, 0, 0, 0)
     for edge in (4, 2, 0) if stride <= _FINE_STRIDE else (0,):
         rest = (-(width + 2 * edge) % stride, -(height + 2 * edge) % stride)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,15 +12,24 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.files import as_saved, content_hash
-from texton.methods.denoise import denoised
-from texton.network.device import Compute, choose_compute
+from texton.methods.algorithm import Algorithm
+from texton.methods.paper2016 import Algorithm2016
+from texton.network.device import Compute
 from texton.network.network import Network
-from texton.solve.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas, PixelCanvas, noise
+from texton.solve.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas
+from texton.solve.objective import Objective
 from texton.solve.presets import SolverSettings
-from texton.solve.solver import Solver, Step
+from texton.solve.rules import Adam, Lbfgs
+from texton.solve.solver import Opening, Solver, Step
 from texton.version import __version__
 
 OnStep = Callable[[Step], None]
+
+_ALGORITHMS = {"adam": Algorithm(Adam), "lbfgs": Algorithm(Lbfgs), "sgd2016": Algorithm2016()}
+
+
+def algorithm_for(settings: SolverSettings) -> Algorithm:
+    return _ALGORITHMS[settings.rule]
 
 
 def make_canvas(
@@ -33,24 +43,40 @@ def make_canvas(
 ) -> Canvas:
     channels, height, width = photo.shape[1:]
     size = (channels, height, width)
-    if settings.rule == "sgd2016":
-        drawn = [paper_start(size, generator, network.mean_colour) for generator in generators]
-        start = torch.cat(drawn)
-        return PixelCanvas(start.to(compute.device), bounded=False)
     if fourier:
         return FourierCanvas(generators, size, compute.device, bleed=bleed)
-    start = noise(generators, size, 0.5, settings.contrast).clamp(0, 1)
-    return PixelCanvas(start.to(compute.device), bleed=bleed)
+    algorithm = algorithm_for(settings)
+    start = algorithm.start(size, generators, network.mean_colour, settings.contrast)
+    return algorithm.canvas(start.to(compute.device), bleed)
+
+
+def make_solver(
+    network: Network,
+    objective: Objective,
+    canvas: Canvas,
+    settings: SolverSettings,
+    compute: Compute,
+    generators: Sequence[torch.Generator],
+    square: Tensor,
+    opening: Opening | None = None,
+    smooth: bool = False,
+) -> Solver:
+    """
+    Args:
+        square: (B,) or (1,), ‖target‖²: what the objective is divided by.
+    """
+    rule = algorithm_for(settings).rule(canvas, settings, network.mean_colour, square)
+    encoder = partial(network.encoder, compute=compute)
+    return Solver(encoder, objective, canvas, rule, settings, generators, opening, smooth)
 
 
 def compute_for(settings: SolverSettings, device: str) -> Compute:
-    compute = choose_compute(device)
-    return compute.exact() if settings.rule == "sgd2016" else compute
+    return algorithm_for(settings).compute(device)
 
 
 def finished(images: Tensor, settings: SolverSettings) -> Tensor:
     """The images as a reader of the saved files gets them back."""
-    return as_saved(denoised(images) if settings.rule == "sgd2016" else images)
+    return as_saved(algorithm_for(settings).finish(images))
 
 
 def run(solver: Solver, on_step: OnStep | None) -> None:
@@ -90,10 +116,3 @@ def recorded_settings(
         **compute.describe(),
         "solver": asdict(settings),
     }
-
-
-def paper_start(
-    size: tuple[int, int, int], generator: torch.Generator, mean_colour: Tensor
-) -> Tensor:
-    """The 2016 start, (1, C, H, W): U(−0.1, 0.1) of 255 around the mean colour."""
-    return (torch.rand(size, generator=generator) * 0.2 - 0.1)[None] / 255 + mean_colour

@@ -13,30 +13,25 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.files import as_saved, content_hash
-from texton.methods.denoise import denoised
+from texton.methods.algorithm import Algorithm
 from texton.methods.fingerprint import STATISTICS, Fingerprint
-from texton.methods.paper2016 import (
-    WEIGHT_DECAY,
-    paper_terms,
-)
+from texton.methods.paper2016 import WEIGHT_DECAY, paper_terms
 from texton.methods.result import Result
 from texton.methods.seeds import generator_for
 from texton.methods.setup import (
     OnStep,
+    algorithm_for,
     check_photo,
-    compute_for,
-    paper_start,
+    make_solver,
     recorded_settings,
     run,
 )
 from texton.methods.style_settings import METHODS, StyleSettings
 from texton.network.device import Compute
 from texton.network.network import Network
-from texton.solve.canvas import PixelCanvas, noise
 from texton.solve.objective import CodeMatch, Objective, StatisticMatch, WeightedSum
-from texton.solve.presets import PRESETS, SolverSettings, solver_settings
+from texton.solve.presets import SolverSettings, solver_settings
 from texton.solve.priors import TotalVariation
-from texton.solve.solver import Solver
 
 _SCALES = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
 _SMALLEST = 96
@@ -73,32 +68,34 @@ def stylize(
             layer; a fingerprint of another network or without what the method needs; a style
             that is the content itself.
     """
-    wanted = (style_settings or StyleSettings()).for_preset(preset)
-    paper = preset == "paper"
+    settings = _settings_for(preset, steps)
+    algorithm = algorithm_for(settings)
+    paper = algorithm.as_published
+    wanted = (style_settings or StyleSettings()).completed(paper)
     check_photo(content, network)
     _check_styles(content, styles, network, wanted)
-    settings = _settings_for(preset, steps)
-    compute = compute_for(settings, device)
+    compute = algorithm.compute(device)
     generator = generator_for(seed, content_hash(content), wanted.method, None)
     started = time.perf_counter()
     picture, taken = None, 0
+    loss = torch.full((1,), 2.0, device=compute.device)  # that of 2016 as it is
     edge = 0 if paper else wanted.bleed
     wide = F.pad(content, (edge,) * 4, mode="reflect")
-    for scale, count in _scales(content, preset, steps):
+    exact = settings.steps if paper or steps is not None else None
+    for scale, count in _scales(content, preset, exact):
         small = _scaled(wide, scale)
         objective = _objective(small, styles, scale, network, wanted, compute, paper)
-        start = _start(picture, small, wanted, generator, network if paper else None)
-        canvas = PixelCanvas(start.to(compute.device), bounded=not paper)
+        start = _start(picture, small, wanted, generator, algorithm, network.mean_colour)
+        canvas = algorithm.canvas(start.to(compute.device))
         at_scale = replace(settings, steps=count)
-        solver = Solver(network, objective, canvas, at_scale, compute, [generator])
+        solver = make_solver(network, objective, canvas, at_scale, compute, [generator], loss)
         run(solver, on_step)
         picture = canvas.images()
-        taken += solver.steps[0]
+        taken += int(solver.steps[0])
     assert picture is not None
     height, width = content.shape[2:]
     picture = picture[..., edge : edge + height, edge : edge + width]
-    if paper:
-        picture = denoised(picture)
+    picture = algorithm.finish(picture)
     seconds = time.perf_counter() - started
     if wanted.keep_colors:
         picture = with_colors_of(content.to(picture.device), picture)
@@ -119,7 +116,7 @@ def stylize(
         steps=taken,
         starts=1,
         seconds=seconds,
-        trace=tuple(float(step[0]) for step in solver.trace),
+        trace=tuple(solver.traces[0]),
         settings=recorded | {"style": asdict(wanted), "terms": terms},
     )
 
@@ -138,7 +135,6 @@ class StyleObjective(WeightedSum):
     def __init__(self, named: Sequence[tuple[str, str, float, Objective]]) -> None:
         super().__init__([(weight, term) for _, _, weight, term in named])
         self.named = list(named)
-        self.target_square: Tensor | None = None
 
 
 def measure(
@@ -189,9 +185,7 @@ def _objective(
         for (kind, layer, term), share in zip(style_terms, wanted.layer_shares(), strict=True):
             # 2016 summed its layers: a share of one layer in five counts once
             weighted.append((kind, layer, wanted.style_weight * share * len(style_terms), term))
-        objective = StyleObjective(weighted)
-        objective.target_square = torch.full((1,), 2.0, device=compute.device)  # its loss as it is
-        return objective
+        return StyleObjective(weighted)
     match = CodeMatch(wanted.content_layer, code)
     named: list[tuple[str, str, float, Objective]] = [
         ("content", wanted.content_layer, wanted.content_weight, match)
@@ -225,7 +219,7 @@ def _check_styles(
 
 def _settings_for(preset: str, steps: int | None) -> SolverSettings:
     settings = solver_settings(preset, steps=steps)
-    if preset == "paper":
+    if algorithm_for(settings).as_published:
         return replace(settings, weight_decay=WEIGHT_DECAY)
     return replace(
         settings,
@@ -240,8 +234,8 @@ def _settings_for(preset: str, steps: int | None) -> SolverSettings:
 
 def _scales(content: Tensor, preset: str, steps: int | None) -> list[tuple[float, int]]:
     """(scale, steps) from coarse to fine, a factor of √2 apart, none under 96 pixels a side."""
-    if steps is not None or preset == "paper":
-        return [(1.0, steps or PRESETS[preset].steps)]
+    if steps is not None:
+        return [(1.0, steps)]
     counts = _SCALES[preset]
     side = min(content.shape[2:])
     scales = [2 ** (-(len(counts) - 1 - i) / 2) for i in range(len(counts))]
@@ -264,14 +258,12 @@ def _start(
     content: Tensor,
     wanted: StyleSettings,
     generator: torch.Generator,
-    paper: Network | None,
+    algorithm: Algorithm,
+    mean_colour: Tensor,
 ) -> Tensor:
     if picture is not None:
         size = content.shape[2:]
         return F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
     if wanted.init == "content":
         return content
-    if paper is not None:
-        channels, height, width = content.shape[1:]
-        return paper_start((channels, height, width), generator, paper.mean_colour)
-    return noise([generator], content.shape[1:], 0.5, 0.25).clamp(0, 1)
+    return algorithm.start(content.shape[1:], [generator], mean_colour, 0.25)

@@ -66,9 +66,8 @@ class StyleSettings:
         if any(not 0 < weight < float("inf") for weight in self.layer_weights):
             raise TextonError("a layer's weight is not above 0: leave that layer out")
 
-    def for_preset(self, preset: str) -> StyleSettings:
-        """The same with what the preset decides filled in."""
-        paper = preset == "paper"
+    def completed(self, paper: bool) -> StyleSettings:
+        """The same with what the preset decides filled in: that of 2016, or today's."""
         content, style = (CONTENT_WEIGHT, STYLE_WEIGHT) if paper else (1.0, 10.0)
         return replace(
             self,

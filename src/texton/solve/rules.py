@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from texton.network.network import Network
 from texton.solve.canvas import Canvas
-from texton.solve.objective import Objective
 from texton.solve.presets import SolverSettings
 
 
 class Rule(Protocol):
-    def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
-        """Move the canvas; says of every image whether it has stopped changing."""
+    def move(self, gradient: Tensor, rates: Tensor) -> Tensor | None:
+        """Move the canvas by each image's share (B,) of the learning rate.
+
+        Says of every image (B,) whether it has stopped changing; None from rules that never do.
+        """
         ...
 
-    def forget(self, index: int) -> None:
-        """Begin anew with one image of the batch."""
+    def forget(self, which: Tensor) -> None:
+        """Begin anew with some images of the batch: (B,), true for those."""
         ...
+
+
+def real(device: torch.device) -> torch.dtype:
+    """What a few numbers per image are kept in: float64 where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def per_image(numbers: Tensor, like: Tensor) -> Tensor:
+    """(B,) → (B, 1, ..., 1), to go with the other tensor's images."""
+    return numbers.reshape(-1, *[1] * (like.ndim - 1))
 
 
 class Adam:
@@ -31,33 +41,43 @@ class Adam:
     torch's own counts steps per tensor, that is per batch.
     """
 
-    def __init__(
-        self, network: Network, objective: Objective, canvas: Canvas, settings: SolverSettings
-    ) -> None:
+    def __init__(self, canvas: Canvas, settings: SolverSettings) -> None:
         self._values = canvas.values
-        self._rate = settings.learning_rate * canvas.pace
+        self._rate = settings.learning_rate
         self._betas = settings.betas
         self._mean = torch.zeros_like(self._values)
         self._square = torch.zeros_like(self._values)
-        self._count = [0] * len(self._values)
+        device = self._values.device
+        self._decays = torch.tensor(self._betas, dtype=real(device), device=device)[:, None]
+        self._left = torch.ones_like(self._decays).repeat(1, len(self._values))  # β to the count
 
-    def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
+    def move(self, gradient: Tensor, rates: Tensor) -> None:
         first, second = self._betas
-        self._mean.lerp_(gradient, 1 - first)
-        self._square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
         with torch.no_grad():
-            for b, rate in enumerate(rates):
-                self._count[b] += 1
-                step = self._rate * rate / (1 - first ** self._count[b])
-                correction = (1 - second ** self._count[b]) ** 0.5
-                scale = self._square[b].sqrt().add_(1e-12 * correction)
-                self._values[b].addcdiv_(self._mean[b], scale, value=-step * correction)
-        return [False] * len(rates)
+            self._mean.lerp_(gradient, 1 - first)
+            self._square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+            self._left *= self._decays
+            bias, correction = 1 - self._left
+            correction = correction.sqrt()
+            weights = rates * -self._rate / bias * correction
+            scale = self._square.sqrt()
+            least, weights = (1e-12 * correction).to(scale.dtype), weights.to(scale.dtype)
+            scale += per_image(least, scale)
+            self._values.addcdiv_(self._mean * per_image(weights, scale), scale)
 
-    def forget(self, index: int) -> None:
-        self._mean[index] = 0
-        self._square[index] = 0
-        self._count[index] = 0
+    def forget(self, which: Tensor) -> None:
+        for average in (self._mean, self._square):
+            average.masked_fill_(per_image(which, average), 0)
+        self._left.masked_fill_(which, 1)
+
+
+class _Pair(NamedTuple):
+    """How far images moved (B, N), how their slopes changed, and their inner product (B, 1):
+    infinite where it tells nothing, which leaves a step as it is."""
+
+    moved: Tensor
+    changed: Tensor
+    curvature: Tensor
 
 
 class Lbfgs:
@@ -69,105 +89,67 @@ class Lbfgs:
 
     memory = 20
 
-    def __init__(
-        self, network: Network, objective: Objective, canvas: Canvas, settings: SolverSettings
-    ) -> None:
+    def __init__(self, canvas: Canvas, settings: SolverSettings) -> None:
         self._values = canvas.values
         self._longest = settings.learning_rate
-        self._paths = [_Path(self.memory) for _ in range(len(self._values))]
-
-    def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
-        with torch.no_grad():
-            for b, rate in enumerate(rates):
-                image, slope = self._values[b], gradient[b]
-                outward = ((image <= 0) & (slope > 0)) | ((image >= 1) & (slope < 0))
-                free = slope.masked_fill(outward, 0)
-                step = self._paths[b].direction(image, free).masked_fill_(outward, 0)
-                longest = self._longest * rate
-                length = float(step.abs().mean())
-                if not self._paths[b].pairs or length > longest:
-                    step *= longest / max(length, 1e-12)
-                image += step
-        return [False] * len(rates)
-
-    def forget(self, index: int) -> None:
-        self._paths[index] = _Path(self.memory)
-
-
-class _Path:
-    """Where an image has been, and the inverse curvature that this tells of."""
-
-    def __init__(self, memory: int) -> None:
-        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
+        self._pairs: deque[_Pair] = deque(maxlen=self.memory)
         self._last: tuple[Tensor, Tensor] | None = None
+        device = self._values.device
+        self._begun = torch.zeros(len(self._values), 1, dtype=torch.bool, device=device)
+        self._size = torch.ones(len(self._values), 1, dtype=real(device), device=device)
+        self._learnt = torch.zeros_like(self._begun)
 
-    def direction(self, image: Tensor, slope: Tensor) -> Tensor:
-        """Minus the inverse Hessian's estimate times the slope."""
+    def move(self, gradient: Tensor, rates: Tensor) -> None:
+        with torch.no_grad():
+            image, slope = self._values.flatten(1), gradient.flatten(1)
+            outward = ((image <= 0) & (slope > 0)) | ((image >= 1) & (slope < 0))
+            free = slope.masked_fill(outward, 0)
+            self._learn(image, free)
+            step = self._direction(free).masked_fill_(outward, 0)
+            longest = (self._longest * rates)[:, None]
+            length = step.abs().mean(1, keepdim=True).to(longest.dtype)
+            shorter = longest / length.clamp_min(1e-12)
+            shorter = torch.where(self._learnt & (length <= longest), 1, shorter)
+            self._values += (step * shorter.to(step.dtype)).reshape(self._values.shape)
+
+    def forget(self, which: Tensor) -> None:
+        each = which[:, None]
+        for pair in self._pairs:
+            pair.curvature.masked_fill_(each, torch.inf)
+        for known in (self._begun, self._learnt):
+            known.masked_fill_(each, False)
+        self._size.masked_fill_(each, 1)
+
+    def _learn(self, image: Tensor, slope: Tensor) -> None:
         if self._last is not None:
             moved, changed = image - self._last[0], slope - self._last[1]
-            curvature = _dot(moved, changed)
-            if curvature > 1e-10 * _dot(changed, changed) ** 0.5 * _dot(moved, moved) ** 0.5:
-                self.pairs.append((moved, changed, curvature))
+            curvature, square, length = (
+                _dots(a, b).to(self._size.dtype)
+                for a, b in ((moved, changed), (changed, changed), (moved, moved))
+            )
+            tells = self._begun & (curvature > 1e-10 * square.sqrt() * length.sqrt())
+            self._pairs.append(_Pair(moved, changed, curvature.masked_fill(~tells, torch.inf)))
+            self._size = torch.where(tells, curvature / square, self._size)
+            self._learnt |= tells
         self._last = image.clone(), slope.clone()
+        self._begun.fill_(True)
+
+    def _direction(self, slope: Tensor) -> Tensor:
+        """Minus the inverse Hessian's estimate times the slope."""
         step = -slope
         shares = []
-        for moved, changed, curvature in reversed(self.pairs):
-            share = _dot(moved, step) / curvature
-            step.add_(changed, alpha=-share)
-            shares.append(share)
-        if self.pairs:
-            _, changed, curvature = self.pairs[-1]
-            step *= curvature / _dot(changed, changed)
-        for (moved, changed, curvature), share in zip(self.pairs, reversed(shares), strict=True):
-            step.add_(moved, alpha=share - _dot(changed, step) / curvature)
+        for moved, changed, curvature in reversed(self._pairs):
+            shares.append(_dots(moved, step) / curvature)
+            step.addcmul_(changed, shares[-1].to(step.dtype), value=-1)
+        step *= self._size.to(step.dtype)
+        for (moved, changed, curvature), share in zip(self._pairs, reversed(shares), strict=True):
+            step.addcmul_(moved, (share - _dots(changed, step) / curvature).to(step.dtype))
         return step
 
 
-def _dot(a: Tensor, b: Tensor) -> float:
-    return float(torch.dot(a.flatten(), b.flatten()))
-
-
-class Sgd2016:
-    """The paper's own: momentum on images of 0–255 minus the mean, gradients clipped to ±10.
-
-    Its loss is ½‖φ(X) − target‖², not divided by the target; the step is ×0.9 every 10, weight
-    decay 5e-4; an image has stopped changing at ‖ΔX‖/‖X‖ < 0.005 (the authors' code of 2016).
-    """
-
-    momentum, clip, stop = 0.9, 10.0, 0.005
-
-    def __init__(
-        self, network: Network, objective: Objective, canvas: Canvas, settings: SolverSettings
-    ) -> None:
-        self._values = canvas.values
-        self._rate, self._decay = settings.learning_rate, settings.weight_decay
-        self._centre = network.mean_colour.to(self._values.device)
-        square = getattr(objective, "target_square", None)
-        if square is None:
-            raise TypeError("the 2016 algorithm inverts codes: it needs a target's square")
-        self._scale = square.reshape(-1, 1, 1, 1) / 2 / 255
-        self._velocity = torch.zeros_like(self._values)
-        self._step = 0
-
-    def move(self, gradient: Tensor, rates: Sequence[float]) -> list[bool]:
-        pixels = (self._values.detach() - self._centre) * 255
-        slope = (gradient * self._scale).clamp(-self.clip, self.clip) + self._decay * pixels
-        self._velocity.mul_(self.momentum)
-        self._velocity.sub_(slope, alpha=self._rate * 0.9 ** (self._step // 10))
-        active = torch.tensor([float(rate > 0) for rate in rates], device=pixels.device)
-        change = self._velocity * active.reshape(-1, 1, 1, 1)
-        with torch.no_grad():
-            self._values.add_(change / 255)
-        self._step += 1
-        moved = change.flatten(1).norm(dim=1) / (pixels + change).flatten(1).norm(dim=1)
-        return [bool(value < self.stop) for value in moved]
-
-    def forget(self, index: int) -> None:
-        self._velocity[index] = 0
-
-
-RULES: dict[str, type[Adam] | type[Lbfgs] | type[Sgd2016]] = {
-    "adam": Adam,
-    "lbfgs": Lbfgs,
-    "sgd2016": Sgd2016,
-}
+def _dots(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products of rows: two (B, N) → (B, 1)."""
+    if len(a) == 1:  # in half the time
+        return torch.dot(a[0], b[0]).reshape(1, 1)
+    products: Tensor = torch.linalg.vecdot(a, b)
+    return products[:, None]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from texton.network.device import Compute
-from texton.network.network import Encoder, Network
+from texton.network.network import Encoder
 from texton.solve.canvas import Canvas
 from texton.solve.objective import Codes, Objective
 from texton.solve.presets import SolverSettings
 from texton.solve.priors import add_variation
-from texton.solve.rules import RULES
+from texton.solve.rules import Rule, per_image, real
 
 MAX_STARTS = 3
 FLOOR = 0.01  # of the energy asked for: below it a filter is lifted; below half of it, dead
@@ -23,6 +22,8 @@ _WINDOW = 5
 _LONGER = 0.08  # of all steps, where that is more: over so many an error must have fallen
 _TAIL, _LONGER_TAIL = 8, 0.25  # how many steps, or what share of all, an image settles in
 _SETTLED = 0.7  # of the way along the learning rate's cosine: where settling begins
+
+EncoderOf = Callable[[Iterable[str]], Encoder]
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,14 @@ class Solver:
     """``for step in Solver(...)``: minimise an objective over a canvas.
 
     Every image of the batch has its own noise, learning rate, starts and end, so that none
-    depends on its neighbours. After the loop, ``canvas.images()`` is the result, ``steps`` (B)
-    and ``starts`` (B) say what it took.
+    depends on its neighbours. They are tensors (B,) beside the canvas, and what is decided for
+    the whole batch is decided from them: in every step where that is free, every `_WINDOW` steps
+    on a device that would have to be waited for. After the loop, ``canvas.images()`` is the
+    result; ``steps``, ``starts`` (B,) and ``traces`` say what it took.
 
     Args:
+        encoder: makes the encoder of some layers: ``Network.encoder`` with all else told.
+        rule: turns the canvas.
         generators: one per image, for restarts and jitter.
         opening: for objectives whose gradient vanishes on a silent image.
         smooth: with total variation, which weighs ``settings.tv`` at first and fades away with
@@ -63,37 +68,61 @@ class Solver:
 
     def __init__(
         self,
-        network: Network,
+        encoder: EncoderOf,
         objective: Objective,
         canvas: Canvas,
+        rule: Rule,
         settings: SolverSettings,
-        compute: Compute,
         generators: Sequence[torch.Generator],
         opening: Opening | None = None,
         smooth: bool = False,
     ) -> None:
-        self.network, self.objective, self.canvas = network, objective, canvas
-        self.settings, self.compute, self._generators = settings, compute, generators
+        self.objective, self.canvas, self.settings = objective, canvas, settings
+        self._encoder, self._rule, self._generators = encoder, rule, generators
         self._opening = opening if settings.opening else None
         self._smooths = smooth and settings.tv > 0
-        count = len(generators)
-        opening_steps = min(settings.opening, settings.steps // 3) if self._opening else 0
-        self.starts = [1] * count
-        self.steps = [0] * count
         self.trace: list[Tensor] = []
-        self._opens_until = [opening_steps] * count
-        self._ends = [settings.steps] * count
-        self._settles: list[int | None] = [None] * count
-        self._rule = RULES[settings.rule](network, objective, canvas, settings)
+
+        device = canvas.values.device
+        self._waits_for = device.type != "cpu"  # before its values can be read
+        one = torch.ones(len(generators), dtype=real(device), device=device)
+        self.starts = one.long()
+        opening_steps = min(settings.opening, settings.steps // 3) if self._opening else 0
+        self._opens_until = one * opening_steps
+        self._ends = one * settings.steps
+        self._settles = one * settings.steps  # none, as long as it is all of them
         self._alive = canvas.values.detach().clone() if self._opening else None
-        self._was_alive = [False] * count
-        self._shares = [1.0] * count  # as last looked at
+        self._was_alive = one > 1
+        self._shares = one.float()  # as last looked at
+        self._weak = one < 1  # as last read
+        self._table: Tensor | None = None
+        # What is read of these, to decide for all:
+        self._openings = {opening_steps}
+        self._first_opened = self._last_opened = opening_steps
+        self._last_end = settings.steps
+        self._lowest = 1.0
+
+    @property
+    def steps(self) -> Tensor:
+        """(B,): evaluations of the network that each image was moved by."""
+        return self._ends.clamp_max(len(self.trace)).long()
+
+    @property
+    def traces(self) -> list[list[float]]:
+        """Every image's errors, of its own steps."""
+        errors = torch.stack(self.trace, 1).tolist() if self.trace else [[]] * len(self._ends)
+        return [each[:steps] for each, steps in zip(errors, self.steps.tolist(), strict=True)]
 
     def __iter__(self) -> Iterator[Step]:
-        encode = self.network.encoder(self.objective.layers, self.compute)
-        encode_all = self._encoder_of_all()
+        layers = self.objective.layers
+        encode = encode_all = self._encoder(layers)
+        if self._opening:  # a rectifier's input, then, is a code of its own
+            encode_all = self._encoder(dict.fromkeys((*layers, *self._opening.objective.layers)))
+        shifts = self._drawn_shifts()
         for index in range(self.settings.steps):
-            image = self._shifted(self.canvas(), index)
+            image = self.canvas()
+            if index < len(shifts):
+                image = _rolled(image, shifts[index])
             codes = (encode_all if self._may_lift(index) else encode)(image)
             self._watch(codes, index)
             if self._lifts(index):
@@ -107,43 +136,43 @@ class Solver:
             (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
             del codes, loss
             gradient = gradient.contiguous()  # as the canvas lies
-            rates = [self._rate(b, index) for b in range(len(self.starts))]
+            rates = self._rates(index)
             if self._smooths:
-                weights = [rate * self.settings.tv for rate in rates]
-                add_variation(gradient, self.canvas.values.detach(), weights)
+                add_variation(gradient, self.canvas.values.detach(), rates * self.settings.tv)
             still = self._rule.move(gradient, rates)
             self.canvas.bound()
             self.trace.append(errors.detach())
             self._note_ends(index, still)
-            yield Step(index + 1, max(self._ends), self.trace[-1])
-            if all(index + 1 >= end for end in self._ends):
+            yield Step(index + 1, self._last_end, self.trace[-1])
+            if index + 1 >= self._last_end:
                 return
 
-    def revive(self, b: int) -> bool:
-        """Put an image back to where its filter was alive, at most `_WINDOW` steps before it fell
-        silent; False if it never was."""
-        if self._alive is None or not self._was_alive[b]:
+    def revive(self, fallen: Sequence[bool]) -> bool:
+        """Put images back to where their filters were alive, at most `_WINDOW` steps before they
+        fell silent; False if none of them ever was."""
+        if self._alive is None:
             return False
-        with torch.no_grad():
-            self.canvas.values[b] = self._alive[b]
-        return True
+        values = self.canvas.values.detach()
+        revived = torch.tensor(fallen, device=values.device) & self._was_alive
+        torch.where(per_image(revived, values), self._alive, values, out=values)
+        return bool(revived.any())
 
-    def _encoder_of_all(self) -> Encoder:
-        """Gives what the opening reads as well: a rectifier's input, then, is a code of its own."""
-        opening = self._opening.objective.layers if self._opening else ()
-        layers = dict.fromkeys((*self.objective.layers, *opening))
-        return self.network.encoder(layers, self.compute)
+    def _reads(self, index: int) -> bool:
+        """Whether values of the device may be read in this step, to decide something by them."""
+        return not self._waits_for or index % _WINDOW == 0
 
     def _may_lift(self, index: int) -> bool:
-        opens = any(index <= until for until in self._opens_until)
-        return opens or min(self._shares) < 2 * FLOOR
+        return self._opening is not None and (
+            index <= self._last_opened or self._lowest < 2 * FLOOR
+        )
 
     def _may_lift_from(self, codes: Codes) -> bool:
         assert self._opening is not None
         return all(name in codes for name in self._opening.objective.layers)
 
     def _lifts(self, index: int) -> bool:
-        return any(index < until for until in self._opens_until) or min(self._shares) < FLOOR
+        floor = 2 * FLOOR if self._waits_for else FLOOR  # by the next reading it may be lower
+        return index < self._last_opened or self._lowest < floor
 
     def _watch(self, codes: Codes, index: int) -> None:
         """Note how alive the filters are, and begin one anew that its opening left silent.
@@ -151,92 +180,119 @@ class Solver:
         One that was well alive when last looked at is looked at now and then, and taken to be
         alive in between.
         """
-        looked_at = [
-            b
-            for b, (until, share) in enumerate(zip(self._opens_until, self._shares, strict=True))
-            if index <= until or share <= 10 * FLOOR or index % _WINDOW == 0
-        ]
-        if self._opening is None or not looked_at:
+        every = index % _WINDOW == 0
+        if self._opening is None or not (
+            every or index <= self._last_opened or self._lowest <= 10 * FLOOR
+        ):
             return
+        looked_at = (index <= self._opens_until) | (self._shares <= 10 * FLOOR) | every
         with torch.no_grad():
-            shares = self._opening.share(codes).tolist()
-        for b in looked_at:
-            self._shares[b] = shares[b]
-            if shares[b] >= 0.6 * FLOOR:
-                self._remember(b)
-            if index == self._opens_until[b] and index:
-                self._rule.forget(b)  # the two objectives' gradients differ by orders of magnitude
-                if shares[b] < FLOOR / 2:
-                    self._start_again(b, index)
+            shares = self._opening.share(codes)
+        self._shares = torch.where(looked_at, shares, self._shares)
+        self._remember(looked_at & (shares >= 0.6 * FLOOR))
+        opened = index > 0 and index in self._openings
+        if opened:
+            self._end_openings(index)
+        if opened or self._reads(index):
+            self._weak = self._shares < 2 * FLOOR
+            self._lowest = float(self._shares.min())
 
     def _lifted(self, errors: Tensor, codes: Codes, image: Tensor, index: int) -> Tensor:
         """What is minimised where a filter opens, or is nearly silent."""
         assert self._opening is not None
-        opens = [index < until for until in self._opens_until]
         lift = self._opening.objective(codes, image)
-        if all(opens):
+        if index < self._first_opened:
             return lift
-        opening = torch.tensor(opens, device=errors.device)
-        silence = (1 - torch.tensor(self._shares, device=errors.device) / FLOOR).clamp(0, 1)
-        return torch.where(opening, lift, errors + silence * lift)
+        silence = (1 - self._shares / FLOOR).clamp(0, 1) * self._weak
+        return torch.where(index < self._opens_until, lift, errors + silence * lift)
 
-    def _remember(self, b: int) -> None:
-        """Keep an image whose filter is alive."""
+    def _remember(self, alive: Tensor) -> None:
+        """Keep the images whose filters are alive."""
         assert self._alive is not None
-        self._was_alive[b] = True
-        with torch.no_grad():
-            self._alive[b] = self.canvas.values[b]
+        self._was_alive |= alive
+        values = self.canvas.values.detach()
+        torch.where(per_image(alive, values), values, self._alive, out=self._alive)
 
-    def _start_again(self, b: int, index: int) -> None:
+    def _end_openings(self, index: int) -> None:
+        ended = self._opens_until == index
+        self._rule.forget(ended)  # the two objectives' gradients differ by orders of magnitude
         opening = 2 * self.settings.opening
-        if self.starts[b] == MAX_STARTS or index + 2 * opening > self.settings.steps:
+        if index + 2 * opening > self.settings.steps:
             return
-        contrast = self.settings.contrast * (1 + self.starts[b] / 2)
-        self.starts[b] += 1
-        self.canvas.restart(b, self._generators[b], contrast)
-        self._opens_until[b] = index + opening
+        silent = ended & (self._shares < FLOOR / 2) & (self.starts < MAX_STARTS)
+        for b in silent.nonzero().flatten().tolist():
+            contrast = self.settings.contrast * (1 + int(self.starts[b]) / 2)
+            self.canvas.restart(b, self._generators[b], contrast)
+            self.starts[b] += 1
+            self._opens_until[b] = index + opening
+            self._openings.add(index + opening)
+            self._table = None
+        self._first_opened = int(self._opens_until.min())
+        self._last_opened = int(self._opens_until.max())
 
-    def _rate(self, b: int, index: int) -> float:
-        """The share of the learning rate: whole in the opening, then along a cosine."""
-        if index >= self._ends[b]:
-            return 0.0
-        start, end = self._opens_until[b], self._ends[b]
-        progress = max(0.0, (index - start) / max(1, end - start))
-        settles = self._settles[b]
-        if settles is not None:
-            before = max(_SETTLED, (settles - start) / max(1, self.settings.steps - start))
-            progress = 1 - (1 - before) * (end - index) / (end - settles)
-        final = self.settings.final_rate
-        return final + (1 - final) * 0.5 * (1 + math.cos(progress * math.pi))
+    def _rates(self, index: int) -> Tensor:
+        """(B,), the shares of the learning rate: whole in the opening, then along a cosine."""
+        row = index % _WINDOW
+        if self._table is None or row == 0:
+            self._table = self._schedule(index - row)
+        return self._table[row]
 
-    def _note_ends(self, index: int, still: list[bool]) -> None:
+    def _schedule(self, first: int) -> Tensor:
+        """(_WINDOW, B), the rates of some steps: many small operations, done for all at once."""
+        start, end, settles = self._opens_until, self._ends, self._settles
+        steps, final = self.settings.steps, self.settings.final_rate
+        index = torch.arange(first, first + _WINDOW, dtype=start.dtype, device=start.device)
+        index = index[:, None]
+        progress = ((index - start) / (end - start).clamp_min(1)).clamp_min(0)
+        before = ((settles - start) / (steps - start).clamp_min(1)).clamp_min(_SETTLED)
+        settling = 1 - (1 - before) * (end - index) / (end - settles)
+        progress = torch.where(settles < steps, settling, progress)
+        rates = final + (1 - final) * 0.5 * (1 + (progress * math.pi).cos())
+        return torch.where(index < end, rates, 0)
+
+    def _note_ends(self, index: int, still: Tensor | None) -> None:
         """Settle an image whose error no longer falls; end one that has stopped changing."""
-        check = self.settings.early_stop and (index + 1) % _WINDOW == 0
-        for b in range(len(self._ends)):
-            if index < self._ends[b]:
-                self.steps[b] = index + 1
-            if self.settings.early_stop and still[b]:
-                self._ends[b] = min(self._ends[b], index + 1)
-            elif check and self._settles[b] is None and self._flat(b, index):
-                tail = max(_TAIL, int(_LONGER_TAIL * self.settings.steps))
-                self._settles[b] = index
-                self._ends[b] = min(self._ends[b], index + 1 + tail)
+        if not self.settings.early_stop:
+            return
+        if still is not None:
+            self._ends = torch.where(still, self._ends.clamp_max(index + 1), self._ends)
+            self._table = None
+        elif (index + 1) % _WINDOW or (flat := self._flat(index)) is None:
+            return
+        else:
+            tail = max(_TAIL, int(_LONGER_TAIL * self.settings.steps))
+            self._settles.masked_fill_(flat, index)
+            self._ends = torch.where(flat, self._ends.clamp_max(index + 1 + tail), self._ends)
+        if self._reads(index + 1):
+            self._last_end = int(self._ends.max())
 
-    def _flat(self, b: int, index: int) -> bool:
-        """Whether an error no longer falls: a thousandth from one window of steps to the next."""
+    def _flat(self, index: int) -> Tensor | None:
+        """Whose error no longer falls, by a thousandth from one window of steps to the next."""
         window = max(_WINDOW, int(_LONGER * self.settings.steps))
-        if index < self._opens_until[b] + 3 * window or self.settings.rule != "adam":
-            return False
-        recent = torch.stack([errors[b] for errors in self.trace[-2 * window :]])
-        before, now = float(recent[:window].mean()), float(recent[window:].mean())
-        return before - now < 1e-3 * before
+        if index < self._first_opened + 3 * window:
+            return None
+        recent = torch.stack(self.trace[-2 * window :]).to(self._ends.dtype)
+        before, now = recent[:window].mean(0), recent[window:].mean(0)
+        flat = (before - now < 1e-3 * before) & (self._settles == self.settings.steps)
+        return flat & (index >= self._opens_until + 3 * window)
 
-    def _shifted(self, image: Tensor, index: int) -> Tensor:
-        reach = self.settings.jitter
-        if not reach or index >= 0.8 * self.settings.steps:
-            return image
-        shifted = []
-        for b, generator in enumerate(self._generators):
-            shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
-            shifted.append(torch.roll(image[b], shift, (1, 2)))
-        return torch.stack(shifted)
+    def _drawn_shifts(self) -> Tensor:
+        """(steps, B, 2): by how much each image is shifted, in all steps but the last fifth."""
+        reach, count = self.settings.jitter, math.ceil(0.8 * self.settings.steps)
+        if not reach:
+            return torch.empty(0)
+        drawn = [
+            torch.randint(-reach, reach + 1, (count, 2), generator=generator)
+            for generator in self._generators
+        ]
+        return torch.stack(drawn, 1).to(self.canvas.values.device)
+
+
+def _rolled(image: Tensor, shifts: Tensor) -> Tensor:
+    """`torch.roll` of every image (B, C, H, W) by its own rows and columns, (B, 2)."""
+    height, width = image.shape[2:]
+    rows = (torch.arange(height, device=image.device) - shifts[:, :1]) % height
+    columns = (torch.arange(width, device=image.device) - shifts[:, 1:]) % width
+    places = (rows[:, :, None] * width + columns[:, None]).flatten(1)[:, None]
+    rolled = image.flatten(2).gather(2, places.expand(-1, image.shape[1], -1))
+    return rolled.reshape(image.shape)

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from texton import Network, load_network
 from texton.jobs.allocator import settle_allocator
-from texton.methods.feature_map_inversion import FilterInversion
-from texton.methods.seeds import generator_for
+from texton.methods.parts.filter_inversion import FilterInversion
+from texton.methods.parts.seeds import generator_for
 from texton.network.device import choose_compute
 from texton.solve.presets import SolverSettings
 

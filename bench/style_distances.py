@@ -17,7 +17,7 @@ from skimage import data
 from torch import Tensor
 
 import texton
-from texton.methods.fingerprint import STATISTICS
+from texton.methods.parts.fingerprint import STATISTICS
 
 CROPS = 16
 

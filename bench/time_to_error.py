@@ -21,9 +21,9 @@ from torch import Tensor
 from texton import Network, load_network
 from texton.images.files import as_saved, content_hash
 from texton.jobs.allocator import settle_allocator
-from texton.methods.feature_map_inversion import FilterInversion
+from texton.methods.parts.filter_inversion import FilterInversion
+from texton.methods.parts.seeds import generator_for
 from texton.methods.result import DEAD_SHARE
-from texton.methods.seeds import generator_for
 from texton.network.device import choose_compute
 from texton.solve.presets import SolverSettings, solver_settings
 

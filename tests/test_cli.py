@@ -103,7 +103,7 @@ def test_invert_takes_its_priors(run: Run, tmp_path: Path) -> None:
     words = ("invert", CAT, "relu2_1", "--tv", 2, "--jitter", 1, "--json", *QUICK)
     made = json.loads(run(*words).out)
     assert made["image"] == "chelsea-relu2_1.png" and made["units"][0]["steps"] == 4
-    assert "--tv 2.0 --jitter 1" in run("info", made["image"]).out
+    assert "--tv 2 --jitter 1" in run("info", made["image"]).out
 
 
 def test_pooling_and_weights_by_option(run: Run, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
 from texton.experiments.harness.series import solve
 from texton.experiments.harness.workbench import Workbench
-from texton.methods.feature_map_inversion import FilterInversion
-from texton.methods.seeds import generator_for
+from texton.methods.parts.filter_inversion import FilterInversion
+from texton.methods.parts.seeds import generator_for
 from texton.network.codes import energy_shares
 from texton.network.device import Compute, choose_compute, in_batches
 from texton.solve.directions import Directions

@@ -30,7 +30,7 @@ from texton.experiments.measures.structure import spectral_slope
 from texton.experiments.report.findings import Findings, Verdict
 from texton.experiments.report.report import write_report
 from texton.images.folder import read_pictures
-from texton.methods.fingerprint import fingerprint
+from texton.methods.parts.fingerprint import fingerprint
 
 TINY: tuple[object, ...] = ("--size", 48, "--steps", 3)
 COUNTS = {"filters": 3, "repeats": 2}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import texton
-from texton import Network, StyleSettings
+from texton import Network
 from texton.methods import style as style_transfer
 from texton.solve.canvas import PixelCanvas
 from texton.solve.presets import SolverSettings
@@ -50,14 +50,14 @@ def test_lbfgs_beats_adam_at_style_transfer(
     method: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quasi_newton = texton.stylize(cat, [coffee], net, StyleSettings(method=method), steps=25)
+    quasi_newton = texton.stylize(cat, [coffee], net, method=method, steps=25)
     real = style_transfer._settings_for
     monkeypatch.setattr(
         style_transfer,
         "_settings_for",
         lambda *args: replace(real(*args), rule="adam", betas=(0.9, 0.99), final_rate=0.0),
     )
-    adam = texton.stylize(cat, [coffee], net, StyleSettings(method=method), steps=25)
+    adam = texton.stylize(cat, [coffee], net, method=method, steps=25)
     assert quasi_newton.error < 0.97 * adam.error
 
 
@@ -67,8 +67,8 @@ def test_layer_weights_turn_a_layer_up(
     layers = ("relu1_1", "relu3_1")
 
     def left(weights: tuple[float, ...]) -> dict[str, float]:
-        wanted = StyleSettings(style_layers=layers, layer_weights=weights)
-        terms = texton.stylize(cat, [coffee], net, wanted, steps=12).settings["terms"]
+        wanted = {"style_layers": layers, "layer_weights": weights}
+        terms = texton.stylize(cat, [coffee], net, **wanted, steps=12).settings["terms"]
         found: dict[str, float] = terms["after"]["style"]
         return found
 

@@ -15,8 +15,8 @@ from torch import nn
 import texton
 from texton import Network, TextonError
 from texton.images.files import as_saved
-from texton.methods.feature_map_inversion import FilterInversion
-from texton.methods.seeds import generator_for
+from texton.methods.parts.filter_inversion import FilterInversion
+from texton.methods.parts.seeds import generator_for
 from texton.network.codes import isolate
 from texton.network.device import Compute, choose_compute
 from texton.solve.objective import Activation, Codes
@@ -55,7 +55,7 @@ def test_same_seed_same_picture_whatever_is_beside_it(net: Network, cat: torch.T
 def test_batches_solve_the_same_pictures(net: Network, cat: torch.Tensor) -> None:
     """What a GPU does, here in float32: side by side, up to the order of additions."""
     exact = choose_compute("cpu", torch.float32)
-    with patch("texton.methods.algorithm.choose_compute", lambda device: exact):
+    with patch("texton.methods.parts.algorithm.choose_compute", lambda device: exact):
         single = texton.invert_filters(cat, net, "relu2_2", [0, 4, 9], steps=12)
         with in_batches_of(3):
             together = texton.invert_filters(cat, net, "relu2_2", [0, 4, 9], steps=12)
@@ -225,7 +225,7 @@ def test_code_inversion_gives_the_photograph_back(
 
 def test_priors_make_pictures_smoother(net: Network, cat: torch.Tensor) -> None:
     def roughness(**priors: float) -> float:
-        made = texton.invert(cat, net, "relu3_1", preset="fast", priors=texton.Priors(**priors))  # type: ignore[arg-type]
+        made = texton.invert(cat, net, "relu3_1", preset="fast", **priors)
         assert made.error < 0.7, priors
         return float((made.image[..., 1:] - made.image[..., :-1]).abs().mean())
 
@@ -244,7 +244,7 @@ def test_numbers_out_of_range_are_refused(net: Network, cat: torch.Tensor) -> No
     with pytest.raises(TextonError, match="seed"):
         texton.invert(cat, net, "relu1_1", seed=-1)
     with pytest.raises(TextonError, match="tv"):
-        texton.Priors(tv=-1)
+        texton.invert(cat, net, "relu1_1", tv=-1)
     with pytest.raises(TextonError, match=r"\(1, 3, H, W\)"):
         texton.invert(cat[:, :1], net, "relu1_1")
     assert PRESETS["fast"].steps < PRESETS["normal"].steps < PRESETS["fine"].steps

@@ -16,7 +16,7 @@ import texton
 from tests.conftest import EXAMPLES, Run
 from tests.test_cli import assert_refused
 from tests.test_codes import codes
-from texton import Network, StyleSettings, TextonError
+from texton import Network, TextonError
 from texton.network.codes import (
     channel_sums,
     gram,
@@ -104,7 +104,7 @@ def test_random_styles_differ_by_seed_and_keep_their_own(net: Network, cat: torc
 def test_stylizing_brings_the_style_nearer_and_keeps_content(
     net: Network, cat: torch.Tensor, coffee: torch.Tensor, method: str
 ) -> None:
-    made = texton.stylize(cat, [coffee], net, StyleSettings(method=method), steps=25)
+    made = texton.stylize(cat, [coffee], net, method=method, steps=25)
     terms = made.settings["terms"]
     assert terms["before"]["content"]["relu2_2"] == 0
     assert terms["after"]["content"]["relu2_2"] < 2
@@ -119,12 +119,12 @@ def test_weights_shares_and_colours(net: Network, cat: torch.Tensor, coffee: tor
     def style_term(made: texton.Result) -> float:
         return float(sum(made.settings["terms"]["after"]["style"].values()))
 
-    weak = texton.stylize(cat, [coffee], net, StyleSettings(style_weight=0.1), steps=10)
-    strong = texton.stylize(cat, [coffee], net, StyleSettings(style_weight=100), steps=10)
+    weak = texton.stylize(cat, [coffee], net, style_weight=0.1, steps=10)
+    strong = texton.stylize(cat, [coffee], net, style_weight=100, steps=10)
     assert style_term(strong) < style_term(weak)
-    mixed = texton.stylize(cat, [coffee, ramp], net, StyleSettings(mix=(0.7, 0.3)), steps=3)
+    mixed = texton.stylize(cat, [coffee, ramp], net, style_mix=(0.7, 0.3), steps=3)
     assert mixed.image.shape == cat.shape[1:]
-    kept = texton.stylize(cat, [coffee], net, StyleSettings(keep_colors=True), steps=10)
+    kept = texton.stylize(cat, [coffee], net, keep_colors=True, steps=10)
     grey = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
     chroma = [x - (x * grey).sum(0) for x in (kept.image, cat[0])]
     assert (chroma[0] - chroma[1]).abs().mean() < 0.02
@@ -132,18 +132,17 @@ def test_weights_shares_and_colours(net: Network, cat: torch.Tensor, coffee: tor
 
 def test_the_paper_preset_is_2016s(net: Network, cat: torch.Tensor, coffee: torch.Tensor) -> None:
     for method in ("pmci", "gatys"):
-        made = texton.stylize(
-            cat, [coffee], net, StyleSettings(method=method), preset="paper", steps=15
-        )
-        assert made.settings["style"]["content_weight"] == 10
-        assert made.settings["style"]["init"] == "noise"
+        made = texton.stylize(cat, [coffee], net, method=method, preset="paper", steps=15)
+        content = made.settings["terms"]["after"]["content"]["relu2_2"]
+        style = sum(made.settings["terms"]["after"]["style"].values())
+        assert made.total == pytest.approx(10 * content + style, rel=1e-3)
         assert made.settings["solver"]["weight_decay"] == 5e-3
         assert made.trace[-1] < made.trace[0]
     code = net.encode(cat, "relu1_1")["relu1_1"]
     target = net.encode(coffee, "relu1_1")["relu1_1"].mean((2, 3))
     positions = code.shape[2] * code.shape[3]
     expected = 0.5 * (code.sum((2, 3)) - target * positions).square().sum() / (64 * positions)
-    from texton.methods.paper2016 import Sums2016
+    from texton.methods.parts.paper2016 import Sums2016
 
     torch.testing.assert_close(Sums2016("x", target)({"x": code}, cat)[0], expected)
 
@@ -174,9 +173,8 @@ def test_fingerprints_say_what_the_image_says(
     assert path.stat().st_size < 100_000
     kept = texton.read_fingerprint(path)
     for method in ("pmci", "moments"):
-        settings = StyleSettings(method=method)
-        from_file = texton.stylize(cat, [kept], net, settings, steps=4)
-        from_image = texton.stylize(cat, [coffee], net, settings, steps=4)
+        from_file = texton.stylize(cat, [kept], net, method=method, steps=4)
+        from_image = texton.stylize(cat, [coffee], net, method=method, steps=4)
         assert (from_file.image - from_image.image).abs().mean() < 0.01
     distances = texton.style_distances([kept, coffee, cat], net)
     assert distances[0, 1] < 1e-3 < distances[0, 2]
@@ -187,8 +185,8 @@ def test_stylize_command(run: Run, tmp_path: Path) -> None:
     run("fingerprint", COFFEE, "-o", "c.style", "--size", 48)
     words = ("stylize", CAT, COFFEE, "c.style", "--style-mix", "0.7,0.3", "--json")
     made = json.loads(run(*words, *QUICK).out)
-    assert made["image"] == "chelsea-coffee+c-pmci.png"
-    assert made["terms"]["after"]["style"].keys() == {f"relu{i}_1" for i in range(1, 6)}
+    assert made["image"] == "chelsea-coffee+c-style-mix0.7,0.3.png"
+    assert made["settings"]["terms"]["after"]["style"].keys() == {f"relu{i}_1" for i in range(1, 6)}
     again = shlex.split(run("info", made["image"]).out.strip().splitlines()[-1])
     again[again.index("-o") + 1] = "again.png"
     assert run(*again[1:]).code == 0
@@ -216,7 +214,7 @@ def test_modify_commands(run: Run, tmp_path: Path) -> None:
 
 
 def test_mix_command(run: Run, net: Network, tmp_path: Path) -> None:
-    listed = json.loads(run("mix", CAT, "relu2_1", "--top", 3, "--size", 48, "--json").out)
+    listed = json.loads(run("top", CAT, "relu2_1", "--count", 3, "--size", 48, "--json").out)
     shares = [row["share"] for row in listed["filters"]]
     assert len(shares) == 3 and shares == sorted(shares, reverse=True) and shares[0] < 1
     words = ("mix", CAT, "relu2_1", "--energy", "39=4,71=0", "-o", "m.png", "--size", 48)
@@ -254,7 +252,7 @@ def test_compare_command(run: Run, tmp_path: Path) -> None:
         ((CAT, COFFEE, "--style-mix", "1,2"), "2 shares for 1"),
         ((CAT, COFFEE, "--style-mix", "x"), "--style-mix"),
         ((CAT, COFFEE, "--layer-weights", "1,2"), "2 weights for 5 style layers"),
-        ((CAT, COFFEE, "--layer-weights", "1,1,0,1,1"), "not above 0"),
+        ((CAT, COFFEE, "--layer-weights", "1,1,0,1,1"), "use more than 0"),
         ((CAT, COFFEE, "--layer-weights", "1,a"), "--layer-weights"),
         ((CAT, COFFEE, "--bleed", "-1"), "0 to 15"),
         ((CAT, COFFEE, "--init", "black"), "content or noise"),
@@ -285,7 +283,8 @@ def test_bad_input_to_stylize(
         (("mix", CAT, "relu2_1", "--energy", "4"), "not understood"),
         (("mix", CAT, "relu2_1", "--energy", "4=-1"), "0 or more"),
         (("mix", CAT, "relu2_1", "--energy", "400=1"), "no channel"),
-        (("mix", CAT, "relu2_1", "--top", "0"), "ask for 1"),
+        (("top", CAT, "relu2_1", "--count", "0"), "use 1 or more"),
+        (("top", CAT, "relu2_1", "--count", "129"), "ask for 1 to 128"),
         (("invert", CAT, "relu2_1", "--modify", "rank"), "use none"),
         (("invert", CAT, "relu2_1", "--modify", "ranks"), "go together"),
         (("invert", CAT, "relu2_1", "--modify", "random", "--spread", "-1"), "spread"),

@@ -14,23 +14,21 @@ if TYPE_CHECKING:
     from texton.images.files import read_image as read_image
     from texton.images.files import read_settings as read_settings
     from texton.images.files import write_image as write_image
-    from texton.methods.code_inversion import Priors as Priors
     from texton.methods.code_inversion import invert as invert
+    from texton.methods.code_inversion import invert_random as invert_random
+    from texton.methods.code_inversion import invert_ranks as invert_ranks
     from texton.methods.feature_map_inversion import invert_direction as invert_direction
     from texton.methods.feature_map_inversion import invert_filter as invert_filter
     from texton.methods.feature_map_inversion import invert_filters as invert_filters
     from texton.methods.feature_map_inversion import iter_filters as iter_filters
-    from texton.methods.fingerprint import Fingerprint as Fingerprint
-    from texton.methods.fingerprint import fingerprint as fingerprint
-    from texton.methods.fingerprint import read_fingerprint as read_fingerprint
-    from texton.methods.fingerprint import style_distances as style_distances
-    from texton.methods.modified import invert_random as invert_random
-    from texton.methods.modified import invert_ranks as invert_ranks
-    from texton.methods.modified import mix as mix
-    from texton.methods.modified import top_filters as top_filters
+    from texton.methods.mixing import mix as mix
+    from texton.methods.mixing import top_filters as top_filters
+    from texton.methods.parts.fingerprint import Fingerprint as Fingerprint
+    from texton.methods.parts.fingerprint import fingerprint as fingerprint
+    from texton.methods.parts.fingerprint import read_fingerprint as read_fingerprint
+    from texton.methods.parts.fingerprint import style_distances as style_distances
     from texton.methods.result import Result as Result
     from texton.methods.style import stylize as stylize
-    from texton.methods.style_settings import StyleSettings as StyleSettings
     from texton.network.layers import Layer as Layer
     from texton.network.load import load_network as load_network
     from texton.network.network import Network as Network
@@ -38,15 +36,14 @@ else:
     _FACE = {
         "errors": "TextonError",
         "images.files": "read_image read_settings write_image",
-        "methods.code_inversion": "Priors invert",
+        "methods.code_inversion": "invert invert_random invert_ranks",
         "methods.feature_map_inversion": (
             "invert_direction invert_filter invert_filters iter_filters"
         ),
-        "methods.fingerprint": "Fingerprint fingerprint read_fingerprint style_distances",
-        "methods.modified": "invert_random invert_ranks mix top_filters",
+        "methods.parts.fingerprint": "Fingerprint fingerprint read_fingerprint style_distances",
+        "methods.mixing": "mix top_filters",
         "methods.result": "Result",
         "methods.style": "stylize",
-        "methods.style_settings": "StyleSettings",
         "network.layers": "Layer",
         "network.load": "load_network",
         "network.network": "Network",

@@ -10,8 +10,8 @@ from typing import Any
 
 from texton.errors import TextonError
 from texton.jobs.manifest import Manifest
-from texton.methods.seeds import generator_for
-from texton.methods.setup import compute_for
+from texton.methods.parts.seeds import generator_for
+from texton.methods.parts.setup import compute_for
 from texton.network.network import Network
 from texton.solve.presets import solver_settings
 from texton.version import __version__

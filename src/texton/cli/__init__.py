@@ -1,49 +1,25 @@
-"""The command line: one thin function a command."""
+"""The command line: parse, call, print; nothing is loaded before it is needed."""
 
 from __future__ import annotations
 
 import sys
 from typing import NoReturn
 
-import typer
-
-from texton.cli import atlas, experiment, filters, inversion, lists, mixing, style
 from texton.errors import TextonError
-
-# Typer brings its own click since 0.2x; its exceptions are found by name in both.
-_ParserError: type[Exception] = next(
-    kind
-    for kind in typer.BadParameter.__mro__
-    if kind.__name__ == "ClickException" and issubclass(kind, Exception)
-)
-
-app = typer.Typer(
-    name="texton",
-    help="What does every filter of a convolutional network extract?",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command("filter")(filters.filter_command)
-app.command("invert")(inversion.invert_command)
-app.command("stylize")(style.stylize_command)
-app.command("mix")(mixing.mix_command)
-app.command("fingerprint")(style.fingerprint_command)
-app.command("compare")(style.compare_command)
-app.command("experiment", cls=experiment.ManyValues)(experiment.experiment_command)
-app.command("layers")(lists.layers_command)
-app.add_typer(atlas.app, name="atlas")
-app.command("networks")(lists.networks_command)
-app.command("info")(lists.info_command)
 
 
 def main() -> NoReturn:
     """Run the command line: 0 done, 2 a mistake told in one line, 130 interrupted."""
+    import typer
+
+    from texton.cli.commands import PARSER_ERROR, app
+
+    words = sys.argv[1:] or ["--help"]
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app()(words, standalone_mode=False)
     except TextonError as error:
         code = _complain(str(error))
-    except _ParserError as error:
+    except PARSER_ERROR as error:
         code = _complain(error.format_message())  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)

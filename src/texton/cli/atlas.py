@@ -15,10 +15,12 @@ from texton.atlas.estimate import estimate
 from texton.atlas.plan import Asked, Plan, make_plan
 from texton.cli import atlas_site
 from texton.cli import output as c
-from texton.cli.progress import amount, atlas_progress, duration
+from texton.cli.parameters import options_from
+from texton.cli.progress import amount, duration, progress
 from texton.errors import TextonError, near_names
 from texton.jobs.engines import Engine, LocalEngine, RayEngine
 from texton.jobs.store import Store
+from texton.methods.command import NetworkOptions, ReadingOptions
 
 ENGINES = ("local", "ray")
 
@@ -54,6 +56,8 @@ Seed = Annotated[int | None, _said("The same seed gives the same pictures [0]")]
 NetworkName = Annotated[str | None, _said("See `texton networks` [vgg19]", "--network")]
 Weights = Annotated[Path | None, _said("Other weights: safetensors or a state dict.")]
 Pooling = Annotated[str | None, _said("avg (as in the paper) or max [avg]")]
+Bands = Annotated[str | None, _said("The one or three channels a picture shows: 3,2,1.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Workers = Annotated[int | None, _said("How many units at a time [one per core; one on a GPU]")]
 Address = Annotated[str | None, _said("Of a Ray cluster that is running: HOST:PORT or auto.")]
 
@@ -72,8 +76,8 @@ def build_command(
     network: NetworkName = None,
     weights: Weights = None,
     pooling: Pooling = None,
-    bands: c.Bands = None,
-    device: c.Device = "auto",
+    bands: Bands = None,
+    device: Device = "auto",
     engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
     workers: Workers = None,
     address: Address = None,
@@ -87,8 +91,7 @@ def build_command(
     Run it again to continue. More photographs, layers or channels extend the atlas; a setting
     that would mix different pictures is refused.
     """
-    if size is not None:
-        c.check_size(size)
+    ReadingOptions(size=size)
     _check_engine(engine, workers, address)
     chosen = {"network": network, "weights": _text(weights), "pooling": pooling}
     settings = {"preset": preset, "steps": steps, "seed": seed, "size": size, "enlarge": enlarge}
@@ -96,7 +99,7 @@ def build_command(
         tuple(photos or ()),
         layers,
         channels,
-        {**chosen, "bands": c.parse_bands(bands)},
+        {**chosen, "bands": _bands(bands)},
         settings,
         device,
     )
@@ -161,9 +164,14 @@ def _build(build: Build, engine: Engine) -> bool:
     """Make what is left; whether it was interrupted."""
     before = len(build.store.units()) - len(build.todo)
     try:
-        with atlas_progress(before, len(build.todo)) as progress, closing(build.run(engine)) as run:
+        total = before + len(build.todo)
+        with progress(total, before=before) as told, closing(build.run(engine)) as run:
             for made in run:
-                progress.made(made)
+                if made.status == "failed":
+                    told.say(f"failed: {made.unit}: {made.reason}")
+                elif made.status == "dead":
+                    told.say(f"dead: {made.unit} stayed silent")
+                told.finish()
     except KeyboardInterrupt:
         return True
     return False
@@ -209,6 +217,10 @@ def _tell_estimate(expected: dict[str, Any], as_json: bool) -> None:
 
 def _units(count: int) -> str:
     return "1 unit" if count == 1 else f"{count:,} units"
+
+
+def _bands(bands: str | None) -> tuple[int, ...] | None:
+    return None if bands is None else options_from(NetworkOptions, {"bands": bands}).bands
 
 
 def _text(path: Path | None) -> str | None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from texton.cli import output as c
+from texton.cli.progress import progress
 from texton.jobs.store import Store, Unit
 
 Atlas = Annotated[Path, typer.Argument(metavar="DIR", help="An atlas.", show_default=False)]
-
-Tell = Callable[[int, int], None]
 
 _NAMED = 5  # damaged pictures that are named
 
@@ -52,23 +48,16 @@ def export_command(
     _tell_damaged(catalog.drop_unreadable())
     index = TextureIndex()
     if similar:
-        with _stage("textures") as tell:
-            index.update(store, catalog.alive(), tell)
+        with progress() as told:
+            index.update(store, catalog.alive(), lambda n, of: told.reach(n, of, "textures"))
     site = Site(catalog, index.similar)
     count = sum(1 for _ in site.paths())
-    with _stage("pages and pictures") as tell:
-        done = 0
-
-        def on_file() -> None:
-            nonlocal done
-            done += 1
-            tell(done, count)
-
-        made = export(site, out, on_file)
+    with progress(count) as told:
+        made = export(site, out, lambda: told.finish("pages and pictures"))
     page = made.path / "index.html"
     if as_json:
-        told = {"site": str(page), "files": made.files, "bytes": made.bytes, **catalog.counts()}
-        print(json.dumps(told, ensure_ascii=False))
+        exported = {"site": str(page), "files": made.files, "bytes": made.bytes, **catalog.counts()}
+        print(json.dumps(exported, ensure_ascii=False))
     else:
         print(page)
 
@@ -106,29 +95,3 @@ def _tell_damaged(damaged: Mapping[Unit, Path]) -> None:
         )
     if len(damaged) > _NAMED:
         print(f"skipped {len(damaged) - _NAMED} more that are damaged", file=sys.stderr)
-
-
-@contextmanager
-def _stage(name: str) -> Iterator[Tell]:
-    """A bar on a terminal, otherwise a line at each quarter."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _quarters(name)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(name, total=None)
-        yield lambda done, count: bars.update(task, completed=done, total=count)
-
-
-def _quarters(name: str) -> Tell:
-    told = 0
-
-    def tell(done: int, count: int) -> None:
-        nonlocal told
-        quarter = 4 * done // count
-        if quarter > told:
-            told = quarter
-            print(f"{name}  {done} of {count}", file=sys.stderr, flush=True)
-
-    return tell

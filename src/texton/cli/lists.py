@@ -6,31 +6,28 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from texton.cli import output as c
+from texton.cli import output as o
+from texton.cli.parameters import command, options_from, parameters_of, plain
 from texton.errors import TextonError
-from texton.images.files import read_settings
-from texton.network.layers import Layer
-from texton.network.load import FORMS, NETWORKS
-from texton.network.network import Network
-from texton.reading import take, take_optional
+from texton.methods.catalogue import methods
+from texton.methods.command import NetworkOptions
+
+if TYPE_CHECKING:
+    from texton.network.layers import Layer
+    from texton.network.network import Network
 
 _COLUMNS = ("layer", "kind", "filters", "stride", "receptive field")
 
 
-def layers_command(
-    network: c.NetworkName = "vgg19",
-    weights: c.Weights = None,
-    pooling: c.Pooling = "avg",
-    as_json: c.Json = False,
-) -> None:
-    """List a network's layers: name, kind, filters, stride and receptive field in pixels."""
-    net = c.open_network(network, weights, pooling)
+def _layers(as_json: bool, **values: Any) -> None:
+    choice: NetworkOptions = options_from(NetworkOptions, values)
+    net = choice.load()
     layers = net.measured_layers.values()
-    c.tell_assumed(net)
+    o.tell_assumed(net)
     if as_json:
         print(json.dumps({"network": net.name, "layers": [asdict(x) for x in layers]}))
         return
@@ -47,8 +44,17 @@ def layers_command(
     print(_footer(net))
 
 
-def networks_command(as_json: c.Json = False) -> None:
+layers_command = command(
+    _layers,
+    [*parameters_of(NetworkOptions), plain("as_json", bool, False, o.JSON)],
+    "List a network's layers: name, kind, filters, stride and receptive field in pixels.",
+)
+
+
+def networks_command(as_json: o.Json = False) -> None:
     """List the networks that are built in, and the forms that name any other."""
+    from texton.network.load import FORMS, NETWORKS
+
     if as_json:
         print(json.dumps({"networks": NETWORKS, "forms": FORMS}))
         return
@@ -60,9 +66,11 @@ def networks_command(as_json: c.Json = False) -> None:
 
 def info_command(
     file: Annotated[Path, typer.Argument(help="A PNG that texton made.", show_default=False)],
-    as_json: c.Json = False,
+    as_json: o.Json = False,
 ) -> None:
     """Print how a picture was made, and the command that makes it again."""
+    from texton.images.files import read_settings
+
     settings = read_settings(file)
     if settings is None:
         raise TextonError(f"'{file}' carries no settings: texton did not make it, or not this copy")
@@ -74,19 +82,19 @@ def info_command(
         if key not in ("units", "command"):
             print(f"{key}: {json.dumps(value, ensure_ascii=False).strip(chr(34))}")
     for unit in units if isinstance(units, list) else []:
-        print(f"  {_unit(unit)}")
+        print(f"  {_unit(unit, settings.get('method'))}")
     if isinstance(command, str) and command.isprintable():  # it stands in the file as anyone likes
         print(command)
 
 
-def _unit(unit: Any) -> str:
-    try:
-        achieved = take_optional(unit, "achieved", float)
-        share = "" if achieved is None else f", achieved {achieved:.1%}"
-        name = f"{take(unit, 'layer', str)}:{take(unit, 'channel', int)}"
-        return f"{name}  error {take(unit, 'error', float):.3f}{share}"
-    except (ValueError, AttributeError, TypeError):  # another program's, or another version's
+def _unit(unit: Any, method: Any) -> str:
+    """A unit of a sheet: as its method shows it, or as it stands in the file."""
+    known = methods().get(method) if isinstance(method, str) else None
+    if known is None or not isinstance(unit, dict):
         return json.dumps(unit, ensure_ascii=False)
+    name = ":".join(str(unit[key]) for key in ("layer", "channel") if unit.get(key) is not None)
+    told = [f"{x.label.lower()} {x.text(unit.get(x.key))}" for x in known.shown()]
+    return "  ".join([name, *told])
 
 
 def _field(layer: Layer) -> str:

@@ -22,8 +22,8 @@ from texton.jobs.manifest import Manifest
 from texton.jobs.store import Store
 from texton.methods.feature_map_inversion import iter_filters
 from texton.methods.method import Unit
+from texton.methods.parts.setup import compute_for
 from texton.methods.result import Result
-from texton.methods.setup import compute_for
 from texton.network.codes import energy_shares
 from texton.network.load import load_network
 from texton.network.network import Network
@@ -179,9 +179,9 @@ class UnitWork:
 
     def _write(self, unit: Unit, result: Result, more: Mapping[str, float]) -> None:
         store, command = Store(self.root, self.manifest), self.command(unit)
-        settings = {"command": command, **result.settings, **result.figures(), **more}
+        settings = {"command": command, **result.settings, **result.record(), **more}
         write_image(result.image, store.picture(unit), settings)
-        figures = {**result.figures(), **more, **self._of(unit), "command": command}
+        figures = {**result.record(), **more, **self._of(unit), "command": command}
         store.write(unit, figures)
 
     def _of(self, unit: Unit) -> dict[str, Any]:

@@ -6,8 +6,9 @@ can be read, and a mistake in it told, before anything heavy is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from texton.methods.options import Options
@@ -59,9 +60,9 @@ class Figure:
     better: Literal["low", "high"] | None = None
     shown: bool = True
 
-    def text(self, value: float | None) -> str:
-        """As people read it: ``0.812``, ``15.1 %``; a dash where there is none."""
-        if value is None:
+    def text(self, value: Any) -> str:
+        """As people read it: ``0.812``, ``15.1 %``; a dash where it is no number."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             return "–"
         if self.show == "percent":
             return f"{100 * value:.{self.digits}f} %"
@@ -81,10 +82,40 @@ class Task:
 
     network: Network
     units: tuple[Unit, ...]
-    photos: Mapping[str, Tensor] = field(default_factory=dict)
+    photos: Mapping[str | None, Tensor] = field(default_factory=dict)
     options: Any = None
     device: str = "auto"
     size: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        image: Tensor,
+        network: Network,
+        options: Options,
+        layer: str | None = None,
+        channels: Sequence[int | None] = (None,),
+        device: str = "auto",
+    ) -> Task:
+        """Pictures of one photograph that has no name."""
+        units = tuple(Unit(layer, channel) for channel in channels)
+        return cls(network, units, {None: image}, options, device)
+
+    def photo(self, unit: Unit) -> Tensor:
+        """The photograph of a unit, (1, C, H, W)."""
+        return self.photos[unit.photo]
+
+    def picture(self, named: Any) -> Tensor:
+        """An option's picture, (1, C, H, W): itself, or read from a file at the task's size.
+
+        Raises:
+            TextonError: it cannot be read.
+        """
+        from texton.images.files import read_image
+
+        if not isinstance(named, (str, Path)):
+            return named  # type: ignore[no-any-return]
+        return read_image(named, self.size, channels=self.network.channels)
 
 
 Make = Callable[[Task, "OnStep | None"], Iterator["Result"]]
@@ -104,6 +135,7 @@ class Method:
             declarations it imports inside.
         size: the long edge that its photographs are read at where nobody says.
         about: what ``--help`` says below the title.
+        suffix: what the default names of its files end in.
     """
 
     name: str
@@ -115,6 +147,25 @@ class Method:
     make: Make
     size: int = 224
     about: str = ""
+    suffix: str = ""
+
+    def picture(
+        self,
+        image: Tensor,
+        network: Network,
+        layer: str | None = None,
+        *,
+        device: str = "auto",
+        on_step: OnStep | None = None,
+        **options: Any,
+    ) -> Result:
+        """One picture, from Python: of a photograph (1, C, H, W), or of one of its layers.
+
+        Raises:
+            TextonError: an unknown option or one out of range; else what the method raises.
+        """
+        task = Task.of(image, network, self.options.of(options), layer, device=device)
+        return next(iter(self.make(task, on_step)))
 
     def figure(self, key: str) -> Figure:
         """The declared figure of that key; KeyError if there is none."""

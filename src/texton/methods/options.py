@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from texton.errors import TextonError, near_names
+from texton.reading import decimal_number, whole_number
 from texton.solve.presets import MAX_STEPS, PRESETS
 
 MAX_SEED = 2**63 - 1
@@ -26,7 +27,7 @@ class Spec:
         named: pictures of other values are other pictures: a default file name tells it.
         argument: on the command line it stands without a name.
         hidden: not on the command line.
-        default_text: what ``--help`` shows as the default, where the default itself says little.
+        picture: it is an image, or names one: from a command line, a path.
     """
 
     help: str
@@ -37,7 +38,7 @@ class Spec:
     named: bool = False
     argument: bool = False
     hidden: bool = False
-    default_text: str = ""
+    picture: bool = False
 
 
 def option(
@@ -51,10 +52,10 @@ def option(
     named: bool = False,
     argument: bool = False,
     hidden: bool = False,
-    default_text: str = "",
+    picture: bool = False,
 ) -> Any:
     """A field of an `Options` class; see `Spec`."""
-    spec = Spec(help, low, high, above, tuple(choices), named, argument, hidden, default_text)
+    spec = Spec(help, low, high, above, tuple(choices), named, argument, hidden, picture)
     return field(default=default, metadata={"option": spec})
 
 
@@ -89,16 +90,18 @@ class Options:
 
     def changed(self) -> dict[str, Any]:
         """The options that are not at their defaults."""
-        every = declarations(type(self))
-        return {x.name: v for x in every if (v := getattr(self, x.name)) != x.default}
+        every = {x.name: (getattr(self, x.name), x) for x in declarations(type(self))}
+        return {name: v for name, (v, x) in every.items() if not x.is_default(v)}
 
     def as_json(self) -> dict[str, Any]:
         """All of them, as JSON has it; `of` reads it back."""
         return {x.name: _plain(getattr(self, x.name)) for x in declarations(type(self))}
 
-    def but(self, **changes: Any) -> Self:
-        """A copy with other values."""
-        return replace(self, **changes)
+    @classmethod
+    def declared(cls, name: str, default: Any) -> Any:
+        """The same option for a class that inherits, with another default."""
+        spec = cls.__dataclass_fields__[name].metadata
+        return field(default=default, metadata=spec)
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,10 @@ class Declared:
     @property
     def may_be_unset(self) -> bool:
         return self.base is not self.kind
+
+    def is_default(self, value: Any) -> bool:
+        """Whether a value says nothing."""
+        return value is self.default or (not self.spec.picture and bool(value == self.default))
 
     def accepted(self, value: Any) -> Any:
         """The value as its type has it.
@@ -189,14 +196,14 @@ class Declared:
         if kind not in (int, float):
             return text
         try:
-            if not text.isascii():
-                raise ValueError
-            return kind(text)
+            return whole_number(text) if kind is int else decimal_number(text)
         except ValueError:
             what = "a whole number" if kind is int else "a number"
             raise TextonError(f"{self.flag} is '{text}': give {what}{_like(self)}") from None
 
     def _one(self, value: Any, kind: Any) -> Any:
+        if kind is Any:
+            return value
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if kind is Path and isinstance(value, str):
@@ -209,7 +216,7 @@ class Declared:
             self._check_bounds(value)
         if self.spec.choices and value not in self.spec.choices:
             near = near_names(str(value), self.spec.choices)
-            choice = ", ".join(self.spec.choices)
+            choice = " or ".join([", ".join(self.spec.choices[:-1]), self.spec.choices[-1]])
             raise TextonError(f"unknown {self._told} '{value}'{near}: use {choice}")
         return value
 
@@ -260,9 +267,9 @@ def _factors(declared: Declared, text: str) -> dict[int, float]:
     for part in text.split(","):
         channel, equals, factor = part.partition("=")
         try:
-            if not (equals and text.isascii()):
+            if not equals:
                 raise ValueError
-            factors[int(channel)] = float(factor)
+            factors[whole_number(channel.strip())] = decimal_number(factor.strip())
         except ValueError:
             raise TextonError(
                 f"{declared.flag} '{text}' is not understood: write 4=3,17=0.2"
@@ -275,4 +282,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "dtype"):
+        from texton.images.files import content_hash
+
+        return f"image {content_hash(value)}"
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,78 +1,86 @@
-"""What solving leaves behind."""
+"""What a method leaves behind."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor
+from texton.methods.method import Unit
 
-from texton.images.files import to_pillow, write_image
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DEAD_SHARE = 0.005
 Status = Literal["ok", "dead"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Result:
     """A picture that a method made, with its figures.
 
+    Every figure that the method declares is an attribute too: ``result.error``.
+
     Attributes:
         image: (C, H, W), C the network's, the 8-bit values of the saved picture as float in [0, 1].
-        error: ‖φ(X) − target‖² / ‖target‖², in float32, of the image as saved. Targets of
-            feature map inversion cannot be reached: 0.5 to 0.99 is normal.
-        achieved: of one filter: how much of the energy that the target asks its own feature
-            map reaches; None where no single filter is asked for.
-        status: ``dead`` where a filter achieves less than 0.5 %: it could not be activated
-            from several starts.
-        steps: evaluations of the network; ``starts`` how many beginnings they hold.
-        seconds: spent solving.
-        trace: the error before every step, as the solver saw it (its dtype, unrounded image).
+        unit: what the picture is of.
+        status: ``dead`` where a filter achieves less than 0.5 % of what is asked of it: it could
+            not be activated from several starts.
+        seconds: spent making it.
+        figures: by key, as the method declares them; None where one has no value.
         settings: everything needed to make the picture again; saved inside the PNG.
-        leakage: of one filter: the share of the picture's energy in other filters of the layer;
-            None where no single filter is asked for.
+        trace: the error before every step, as the solver saw it (its dtype, unrounded image).
     """
 
     image: Tensor
-    error: float
-    achieved: float | None
-    status: Status
-    layer: str
-    channel: int | None
-    steps: int
-    starts: int
+    unit: Unit
+    figures: Mapping[str, float | None]
     seconds: float
-    trace: tuple[float, ...]
+    status: Status = "ok"
     settings: dict[str, Any] = field(default_factory=dict)
-    leakage: float | None = None
+    trace: tuple[float, ...] = ()
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture as PNG with its settings inside, atomically; see `write_image`."""
-        return write_image(self.image, path, {**self.settings, **self.figures()})
+    @property
+    def layer(self) -> str | None:
+        return self.unit.layer
 
-    def figures(self) -> dict[str, Any]:
-        """The unit's figures, as ``--json`` and the PNG carry them."""
-        return {
-            "layer": self.layer,
-            "channel": self.channel,
-            "error": self.error,
-            "achieved": self.achieved,
-            "leakage": self.leakage,
-            "steps": self.steps,
-            "starts": self.starts,
-            "seconds": self.seconds,
-            "status": self.status,
-        }
+    @property
+    def channel(self) -> int | None:
+        return self.unit.channel
+
+    def __getattr__(self, name: str) -> Any:
+        figures = self.__dict__.get("figures", {})
+        if name in figures:
+            return figures[name]
+        raise AttributeError(f"a result has no '{name}': its figures are {', '.join(figures)}")
+
+    def record(self) -> dict[str, Any]:
+        """Its unit, figures and status, as ``--json``, sidecars and the PNG carry them."""
+        unit = {"layer": self.layer, "channel": self.channel}
+        return {**unit, **self.figures, "seconds": self.seconds, "status": self.status}
+
+    def save(self, path: str | os.PathLike[str], command: str | None = None) -> Path:
+        """Write the picture as PNG with its settings inside, atomically; see `write_image`.
+
+        Args:
+            command: the command line that makes it again.
+        """
+        from texton.images.files import write_image
+
+        told = {} if command is None else {"command": command}
+        return write_image(self.image, path, {**told, **self.settings, **self.record()})
 
     def __repr__(self) -> str:
-        unit = self.layer if self.channel is None else f"{self.layer}:{self.channel}"
         height, width = self.image.shape[-2:]
-        return f"Result({unit}, {width}×{height}, error {self.error:.3f}, {self.status})"
+        figures = ", ".join(f"{k} {v:.3g}" for k, v in self.figures.items() if v is not None)
+        return f"Result({self.unit}, {width}×{height}, {figures}, {self.status})"
 
     def _repr_png_(self) -> bytes:
+        from texton.images.files import to_pillow
+
         buffer = io.BytesIO()
         to_pillow(self.image, self.settings.get("bands")).save(buffer, "PNG")
         return buffer.getvalue()

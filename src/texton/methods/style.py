@@ -3,51 +3,116 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Any
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
-from texton.images.files import as_saved, content_hash
-from texton.methods.algorithm import Algorithm
-from texton.methods.fingerprint import STATISTICS, Fingerprint
-from texton.methods.paper2016 import WEIGHT_DECAY, paper_terms
+from texton.methods.method import STARTS, STEPS, Figure, Method, OnStep, Task, Unit
+from texton.methods.options import Solving, option
+from texton.methods.parts.fingerprint import STYLE_LAYERS
 from texton.methods.result import Result
-from texton.methods.seeds import generator_for
-from texton.methods.setup import (
-    OnStep,
-    algorithm_for,
-    check_photo,
-    make_solver,
-    recorded_settings,
-    run,
-)
-from texton.methods.style_settings import METHODS, StyleSettings
-from texton.network.device import Compute
-from texton.network.network import Network
-from texton.solve.objective import CodeMatch, Objective, StatisticMatch, WeightedSum
-from texton.solve.presets import SolverSettings, solver_settings
-from texton.solve.priors import TotalVariation
+from texton.solve.presets import PRESETS, SolverSettings, solver_settings
 
-_SCALES = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
-_SMALLEST = 96
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from texton.methods.parts.algorithm import Algorithm
+    from texton.methods.parts.fingerprint import Fingerprint
+    from texton.methods.parts.style_terms import StyleObjective
+    from texton.network.network import Network
+
+STATISTIC_OF = {"pmci": "means", "gatys": "gram", "moments": "moments"}
+_COUNTS = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
+
+
+@dataclass(frozen=True)
+class StyleOptions(Solving):
+    """What of the content and of the style is kept, and how strongly.
+
+    Every term is divided by its own target and averaged over its layers, so that a weight
+    means the same for every method, layer set, image size and network.
+    """
+
+    styles: tuple[Any, ...] = option(
+        (),
+        "Images, .style files, or filters like relu4_2:4 (what that filter extracts).",
+        argument=True,
+        picture=True,
+        named=True,
+    )
+    method: str = option(
+        "pmci",
+        "pmci (filter means), gatys (Gram matrices), moments.",
+        choices=STATISTIC_OF,
+        named=True,
+    )
+    content_weight: float | None = option(None, "1; with --preset paper 10.", above=0)
+    style_weight: float | None = option(None, "10; with --preset paper 1.", above=0)
+    content_layer: str = option("relu2_2", "Whose code is kept.")
+    style_layers: tuple[str, ...] = option(STYLE_LAYERS, "Comma-separated.")
+    layer_weights: tuple[float, ...] = option(
+        (), "A weight per style layer: 5,4,3,2,1; alike by default.", above=0
+    )
+    init: str | None = option(
+        None,
+        "content or noise (the paper preset's default).",
+        choices=("content", "noise"),
+    )
+    style_mix: tuple[float, ...] = option((), "A share per style: 0.7,0.3.", above=0, named=True)
+    style_size: int | None = option(
+        None, "Long edge of the styles; --size by default.", low=16, high=10_000
+    )
+    keep_colors: bool = option(False, "Keep the content's colours.", named=True)
+    tv: float = option(5.0, "Total variation: keeps flat skies flat.", low=0)
+    bleed: int = option(
+        4,
+        "Pixels solved around the picture and cut off: no frame by padding.",
+        low=0,
+        high=15,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.style_layers:
+            raise TextonError("no style layers: name at least one")
+        if self.preset == "paper" and self.method == "moments":
+            raise TextonError("the paper preset has pmci and gatys, not moments: use another")
+
+    @property
+    def statistic(self) -> str:
+        """What is matched of a code: the name of a function of `texton.network.codes`."""
+        return STATISTIC_OF[self.method]
+
+    @property
+    def is_paper(self) -> bool:
+        return self.preset == "paper"
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Of content and style."""
+        content, style = (10.0, 1.0) if self.is_paper else (1.0, 10.0)
+        return self.content_weight or content, self.style_weight or style
+
+    @property
+    def begins_with(self) -> str:
+        return self.init or ("noise" if self.is_paper else "content")
+
+    def shares(self) -> list[float]:
+        """One share per style; they sum to 1."""
+        return _shares(self.style_mix, len(self.styles), "shares for {} styles")
+
+    def layer_shares(self) -> list[float]:
+        """One share per style layer; they sum to 1."""
+        return _shares(self.layer_weights, len(self.style_layers), "weights for {} style layers")
 
 
 def stylize(
     content: Tensor,
     styles: Sequence[Tensor | Fingerprint],
     network: Network,
-    style_settings: StyleSettings | None = None,
-    *,
-    preset: str = "normal",
-    steps: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    on_step: OnStep | None = None,
+    **options: Any,
 ) -> Result:
     """A picture with the content of one image and the style of others.
 
@@ -57,7 +122,8 @@ def stylize(
     Args:
         content: (1, C, H, W) in [0, 1].
         styles: images of any size, or fingerprints; at least one.
-        steps: exactly so many evaluations of the network at full size, without coarser scales.
+        options: of `StyleOptions`; ``steps`` are exactly so many evaluations of the network at
+            full size, without coarser scales. ``device``, ``on_step``.
 
     Returns:
         A `Result`; ``settings["terms"]`` holds every content and style term, of the content
@@ -68,158 +134,87 @@ def stylize(
             layer; a fingerprint of another network or without what the method needs; a style
             that is the content itself.
     """
-    settings = _settings_for(preset, steps)
-    algorithm = algorithm_for(settings)
-    paper = algorithm.as_published
-    wanted = (style_settings or StyleSettings()).completed(paper)
-    check_photo(content, network)
-    _check_styles(content, styles, network, wanted)
-    compute = algorithm.compute(device)
-    generator = generator_for(seed, content_hash(content), wanted.method, None)
+    return METHOD.picture(content, network, styles=tuple(styles), **options)
+
+
+def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
+    """The photograph of every unit in the styles of the options."""
+    for unit in task.units:
+        yield _stylized(task, unit, on_step)
+
+
+def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
+    import torch
+    import torch.nn.functional as F
+
+    from texton.images.files import as_saved, content_hash
+    from texton.methods.parts import setup
+    from texton.methods.parts.seeds import generator_for
+    from texton.methods.parts.style_terms import (
+        measure,
+        read_styles,
+        style_objective,
+        with_colors_of,
+    )
+    from texton.solve.scales import scaled
+
+    content, network, told = task.photo(unit), task.network, task.options
+    setup.check_photo(content, network)
+    styles = read_styles(task, content)
+    settings = _settings(told)
+    algorithm = setup.algorithm_for(settings)
+    compute = algorithm.compute(task.device)
+    generator = generator_for(told.seed, content_hash(content), told.method, None)
     started = time.perf_counter()
-    picture, taken = None, 0
+    picture, taken, trace = None, 0, []
     loss = torch.full((1,), 2.0, device=compute.device)  # that of 2016 as it is
-    edge = 0 if paper else wanted.bleed
+    edge = 0 if told.is_paper else told.bleed
     wide = F.pad(content, (edge,) * 4, mode="reflect")
-    exact = settings.steps if paper or steps is not None else None
-    for scale, count in _scales(content, preset, exact):
-        small = _scaled(wide, scale)
-        objective = _objective(small, styles, scale, network, wanted, compute, paper)
-        start = _start(picture, small, wanted, generator, algorithm, network.mean_colour)
+    plan = _plan(content, told)
+    for scale, count in plan:
+        small = scaled(wide, scale)
+        objective = style_objective(small, styles, scale, network, told, compute)
+        start = _start(picture, small, told, generator, algorithm, network.mean_colour)
         canvas = algorithm.canvas(start.to(compute.device))
         at_scale = replace(settings, steps=count)
-        solver = make_solver(network, objective, canvas, at_scale, compute, [generator], loss)
-        run(solver, on_step)
+        solver = setup.make_solver(network, objective, canvas, at_scale, compute, [generator], loss)
+        setup.run(solver, on_step)
         picture = canvas.images()
         taken += int(solver.steps[0])
+        trace += solver.traces[0]
     assert picture is not None
     height, width = content.shape[2:]
     picture = picture[..., edge : edge + height, edge : edge + width]
     picture = algorithm.finish(picture)
     seconds = time.perf_counter() - started
-    if wanted.keep_colors:
+    if told.keep_colors:
         picture = with_colors_of(content.to(picture.device), picture)
     saved = as_saved(picture)
-    targets = _objective(content, styles, 1.0, network, wanted, compute, paper)
-    terms = {"before": measure(targets, content, network, compute)}
-    terms["after"] = measure(targets, saved, network, compute)
-    recorded = recorded_settings(
-        "stylize", network, content, preset, steps, seed, settings, compute
-    )
+    targets: StyleObjective = style_objective(content, styles, 1.0, network, told, compute)
+    before, after = (measure(targets, x, network, compute) for x in (content, saved))
+    recorded = setup.recorded_settings(METHOD.name, task, unit, settings, compute)
+    scales = {"scales": [{"scale": scale, "steps": count} for scale, count in plan]}
     return Result(
         image=saved[0].cpu(),
-        error=terms["after"]["total"],
-        achieved=None,
-        status="ok",
-        layer=wanted.content_layer,
-        channel=None,
-        steps=taken,
-        starts=1,
+        unit=unit,
+        figures={
+            "total": after["total"],
+            "content": _mean(after["content"]),
+            "style": _mean(after["style"]),
+            "steps": taken,
+            "starts": 1,
+        },
         seconds=seconds,
-        trace=tuple(solver.traces[0]),
-        settings=recorded | {"style": asdict(wanted), "terms": terms},
+        trace=tuple(trace),
+        settings={**recorded, **scales, "terms": {"before": before, "after": after}},
     )
 
 
-def with_colors_of(content: Tensor, picture: Tensor) -> Tensor:
-    """The picture's luma with the content's chroma (ITU-R BT.601); both (B, 3, H, W)."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=picture.device).reshape(1, 3, 1, 1)
-    light = (picture * weights).sum(1, keepdim=True)
-    chroma = content - (content * weights).sum(1, keepdim=True)
-    return (light + chroma).clamp(0, 1)
+def _settings(told: StyleOptions) -> SolverSettings:
+    from texton.methods.parts.paper2016 import WEIGHT_DECAY
 
-
-class StyleObjective(WeightedSum):
-    """Content, style and smoothness, with what each term is called."""
-
-    def __init__(self, named: Sequence[tuple[str, str, float, Objective]]) -> None:
-        super().__init__([(weight, term) for _, _, weight, term in named])
-        self.named = list(named)
-
-
-def measure(
-    objective: StyleObjective, image: Tensor, network: Network, compute: Compute
-) -> dict[str, Any]:
-    """Every term of an image, unweighted, by kind and layer, in float32."""
-    terms: dict[str, Any] = {"content": {}, "style": {}, "total": 0.0}
-    with torch.no_grad():
-        image = image.to(compute.device)
-        codes = network.encode(image, objective.layers, compute.exact())
-        for kind, layer, weight, term in objective.named:
-            value = float(term(codes, image)[0])
-            terms["total"] += weight * value
-            if kind in terms:
-                terms[kind][layer] = value
-    return terms
-
-
-def _objective(
-    content: Tensor,
-    styles: Sequence[Tensor | Fingerprint],
-    scale: float,
-    network: Network,
-    wanted: StyleSettings,
-    compute: Compute,
-    paper: bool,
-) -> StyleObjective:
-    exact = compute.exact()
-    statistic = STATISTICS[METHODS[wanted.method]]
-    with torch.no_grad():
-        code = network.encode(content, wanted.content_layer, exact)[wanted.content_layer]
-        targets = {layer: torch.zeros(()) for layer in wanted.style_layers}
-        for style, share in zip(styles, wanted.shares(len(styles)), strict=True):
-            if isinstance(style, Fingerprint):
-                found = style.statistic(METHODS[wanted.method], wanted.style_layers)
-            else:
-                codes = network.encode(_scaled(style, scale), wanted.style_layers, exact)
-                found = {layer: statistic(codes[layer]) for layer in wanted.style_layers}
-            for layer in wanted.style_layers:
-                value = found[layer].to(compute.device)
-                targets[layer] = targets[layer].to(compute.device) + share * value
-    assert wanted.content_weight is not None and wanted.style_weight is not None
-    if paper:
-        (content_term, *style_terms) = paper_terms(
-            wanted.method, wanted.content_layer, code, targets
-        )
-        weighted = [(*content_term[:2], wanted.content_weight, content_term[2])]
-        for (kind, layer, term), share in zip(style_terms, wanted.layer_shares(), strict=True):
-            # 2016 summed its layers: a share of one layer in five counts once
-            weighted.append((kind, layer, wanted.style_weight * share * len(style_terms), term))
-        return StyleObjective(weighted)
-    match = CodeMatch(wanted.content_layer, code)
-    named: list[tuple[str, str, float, Objective]] = [
-        ("content", wanted.content_layer, wanted.content_weight, match)
-    ]
-    for layer, share in zip(wanted.style_layers, wanted.layer_shares(), strict=True):
-        term = StatisticMatch(layer, statistic, targets[layer])
-        named.append(("style", layer, wanted.style_weight * share, term))
-    if wanted.tv:
-        named.append(("smoothness", "", wanted.tv, TotalVariation()))
-    return StyleObjective(named)
-
-
-def _check_styles(
-    content: Tensor,
-    styles: Sequence[Tensor | Fingerprint],
-    network: Network,
-    wanted: StyleSettings,
-) -> None:
-    for layer in (wanted.content_layer, *wanted.style_layers):
-        network.layer(layer)
-    if not styles:
-        raise TextonError("no style is given: name at least one image or .style file")
-    wanted.shares(len(styles))
-    wanted.layer_shares()
-    for style in styles:
-        if isinstance(style, Fingerprint):
-            style.check(network, METHODS[wanted.method], wanted.style_layers)
-        elif style.shape == content.shape and torch.equal(style.cpu(), content.cpu()):
-            raise TextonError("the style is the content itself: there is nothing to carry over")
-
-
-def _settings_for(preset: str, steps: int | None) -> SolverSettings:
-    settings = solver_settings(preset, steps=steps)
-    if algorithm_for(settings).as_published:
+    settings = solver_settings(told.preset, steps=told.steps)
+    if told.is_paper:
         return replace(settings, weight_decay=WEIGHT_DECAY)
     return replace(
         settings,
@@ -232,38 +227,57 @@ def _settings_for(preset: str, steps: int | None) -> SolverSettings:
     )
 
 
-def _scales(content: Tensor, preset: str, steps: int | None) -> list[tuple[float, int]]:
-    """(scale, steps) from coarse to fine, a factor of √2 apart, none under 96 pixels a side."""
-    if steps is not None:
-        return [(1.0, steps)]
-    counts = _SCALES[preset]
-    side = min(content.shape[2:])
-    scales = [2 ** (-(len(counts) - 1 - i) / 2) for i in range(len(counts))]
-    return [
-        (scale, count)
-        for scale, count in zip(scales, counts, strict=True)
-        if scale == 1 or side * scale >= _SMALLEST
-    ]
+def _plan(content: Tensor, told: StyleOptions) -> list[tuple[float, int]]:
+    """(scale, steps), coarse to fine."""
+    from texton.solve.scales import scales
 
-
-def _scaled(image: Tensor, scale: float) -> Tensor:
-    if scale == 1:
-        return image
-    size = [max(16, round(side * scale)) for side in image.shape[2:]]
-    return F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+    if told.steps is not None or told.is_paper:
+        return [(1.0, told.steps or PRESETS[told.preset].steps)]
+    return scales(content, _COUNTS[told.preset])
 
 
 def _start(
     picture: Tensor | None,
     content: Tensor,
-    wanted: StyleSettings,
+    told: StyleOptions,
     generator: torch.Generator,
     algorithm: Algorithm,
     mean_colour: Tensor,
 ) -> Tensor:
+    from texton.solve.scales import resized
+
     if picture is not None:
-        size = content.shape[2:]
-        return F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
-    if wanted.init == "content":
+        return resized(picture, content.shape[2:])
+    if told.begins_with == "content":
         return content
     return algorithm.start(content.shape[1:], [generator], mean_colour, 0.25)
+
+
+def _mean(terms: dict[str, float]) -> float:
+    return sum(terms.values()) / len(terms)
+
+
+def _shares(weights: tuple[float, ...], count: int, what: str) -> list[float]:
+    weights = weights or (1.0,) * count
+    if len(weights) != count:
+        raise TextonError(f"{len(weights)} {what.format(count)}: give one for each")
+    return [weight / sum(weights) for weight in weights]
+
+
+METHOD = Method(
+    name="stylize",
+    title="A photograph in the style of other pictures",
+    caption="{photo}, in another style",
+    axes=("photo",),
+    options=StyleOptions,
+    figures=(
+        Figure("total", "Loss", "Every term times its weight, added up.", better="low"),
+        Figure("content", "Content", "The content terms, averaged over layers.", better="low"),
+        Figure("style", "Style", "The style terms, averaged over layers.", better="low"),
+        STEPS,
+        STARTS,
+    ),
+    make=make,
+    size=512,
+    about="Paint a photograph in the style of others (PMCI, or Gatys' style transfer).",
+)

@@ -32,7 +32,7 @@ from texton.experiments.report.findings import Cell, Findings
 from texton.experiments.report.plots import curves
 from texton.images.folder import Picture
 from texton.images.sheets import make_rows
-from texton.methods.fingerprint import Fingerprint, fingerprint
+from texton.methods.parts.fingerprint import Fingerprint, fingerprint
 from texton.network.network import Network
 
 
@@ -72,7 +72,7 @@ def _pair(lab: Lab, photo: Picture, style: Picture, describer: Network) -> Pair:
         for weight in WEIGHTS:
             made = _made(lab, photo, style, method, weight)
             distances = _distances(made.image, style, describer)
-            found[method].append((made.figures["terms"]["content"], distances))
+            found[method].append((made.figures["content"], distances))
     return Pair(photo, style, _distances(photo.image[0], style, describer), found)
 
 

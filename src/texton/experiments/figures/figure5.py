@@ -26,7 +26,7 @@ def run(lab: Lab) -> Findings:
             for method in METHODS:
                 made = styled(lab, photo, style, method)
                 row.append((method.upper() if method == "pmci" else "Gatys", made.image))
-                after = made.figures["terms"]
+                after = made.figures
                 rows.append([style.name, photo.name, method, after["content"], after["style"]])
         hung.append(row)
     size = lab.options.size

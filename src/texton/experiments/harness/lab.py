@@ -188,7 +188,7 @@ def some_channels(count: int, wanted: int, seed: int) -> list[int]:
 def in_turn(made: Iterator[Any], keys: Iterable[str]) -> Iterator[tuple[str, Made]]:
     """Results of a method as units."""
     for key, result in zip(keys, made, strict=True):
-        yield key, Made(result.image, result.figures())
+        yield key, Made(result.image, result.record())
 
 
 def need(condition: bool, message: str) -> None:

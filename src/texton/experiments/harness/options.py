@@ -2,59 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from texton.errors import TextonError
-from texton.methods.seeds import check_seed
+from texton.methods.command import LARGEST, SMALLEST
+from texton.methods.options import Solving, option
 
 _MAX_COUNT = 10_000
 _MAX_SEED = 2**32 - 1  # experiments derive seeds by multiplying it
 
 
 @dataclass(frozen=True)
-class Options:
-    """The settings of one experiment; every experiment has its own defaults.
+class Options(Solving):
+    """The settings of one experiment; every experiment has its own defaults."""
 
-    Attributes:
-        photos, styles: image files; empty for the samples that come along.
-        folder: of `style-identity`, one subfolder per style.
-        network: as in `texton.load_network`.
-        layers: the layers looked at; empty for the paper's, or five of any other network.
-        size: long edge in pixels.
-        preset, steps: of the solver.
-        filters: how many filters (or directions) per layer.
-        repeats: how many independent draws (random shares, starts, crops).
-        seed: the same seed gives the same pictures and numbers on the same machine.
-    """
+    photos: tuple[Path, ...] = option((), "Photographs: files or folders; samples by default.")
+    styles: tuple[Path, ...] = option((), "Style pictures: files or folders; samples by default.")
+    folder: Path | None = option(None, "Of style-identity: one subfolder per style.", hidden=True)
+    network: str = option("vgg19", "See `texton networks`.")
+    layers: tuple[str, ...] = option((), "Comma-separated; the paper's by default.")
+    size: int = option(96, "Long edge in pixels.", low=SMALLEST, high=LARGEST)
+    preset: str = Solving.declared("preset", "fast")
+    filters: int = option(8, "Filters per layer.", low=1, high=_MAX_COUNT)
+    repeats: int = option(2, "Independent draws.", low=1, high=_MAX_COUNT)
+    seed: int = option(0, "The same seed gives the same pictures.", low=0, high=_MAX_SEED)
+    device: str = option("auto", "auto, cpu, cuda or mps.")
 
-    photos: tuple[Path, ...] = ()
-    styles: tuple[Path, ...] = ()
-    folder: Path | None = None
-    network: str = "vgg19"
-    layers: tuple[str, ...] = ()
-    size: int = 96
-    preset: str = "fast"
-    steps: int | None = None
-    filters: int = 8
-    repeats: int = 2
-    seed: int = 0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("filters", "repeats"):
-            if not 1 <= getattr(self, name) <= _MAX_COUNT:
-                raise TextonError(f"--{name} is {getattr(self, name)}: use 1 to {_MAX_COUNT}")
-        check_seed(self.seed, _MAX_SEED)
-
-    def given(self, chosen: dict[str, Any]) -> Options:
+    def given(self, chosen: Mapping[str, Any]) -> Self:
         """With what the user chose; None and empty choices keep the default.
 
         A preset brings its own steps: those of the default would be all that is left of it.
         """
-        known = {field.name for field in fields(self)}
         kept = {key: value for key, value in chosen.items() if value not in (None, ())}
         if "preset" in kept:
             kept.setdefault("steps", None)
-        return replace(self, **{key: value for key, value in kept.items() if key in known})
+        return replace(self, **kept)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from texton.experiments.harness.lab import Lab, Work
 from texton.experiments.harness.workbench import Made
 from texton.images.folder import Picture
-from texton.methods.code_inversion import inversion_steps, invert
-from texton.methods.modified import invert_random
+from texton.methods.code_inversion import inversion_steps, invert, invert_random
 from texton.network.network import Network
 
 Planned = tuple[Network, Picture, str, Sequence[int], bool]
@@ -43,7 +42,7 @@ def random_style(
         result = invert_random(
             photo.image, network, layer, shares_seed=shares, seed=seed, **lab.solving
         )
-        return Made(result.image, result.figures())
+        return Made(result.image, result.record())
 
     return lab.picture(_key(network, photo, layer, draw, seed), make)
 
@@ -53,7 +52,7 @@ def plain(lab: Lab, network: Network, photo: Picture, layer: str) -> Made:
 
     def make() -> Made:
         result = invert(photo.image, network, layer, seed=lab.options.seed, **lab.solving)
-        return Made(result.image, result.figures())
+        return Made(result.image, result.record())
 
     return lab.picture(_key(network, photo, layer, None, lab.options.seed), make)
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from texton.experiments.harness.lab import Lab, Work
 from texton.experiments.harness.workbench import Made
 from texton.images.folder import Picture
-from texton.methods.fingerprint import Fingerprint
-from texton.methods.result import Result
-from texton.methods.style import stylize
-from texton.methods.style_settings import StyleSettings
+from texton.methods.parts.fingerprint import Fingerprint
+from texton.methods.style import StyleOptions, stylize
 
 METHODS = ("pmci", "gatys")
 _EVALUATIONS = 50  # of the fast preset, over its scales
@@ -30,7 +27,7 @@ def plan(
     more: Sequence[str] = (),
 ) -> None:
     """Say how much there is to do; ``more``: keys of further pictures of the same kind."""
-    deepest = _settings(lab, "pmci", None).style_layers[-1]
+    deepest = lab.layers(1)[-1]
     keys = [
         key_of(lab, photo, style.name, method, weight)
         for photo in photos
@@ -64,11 +61,11 @@ def styled(
             photo.image,
             [style.image if target is None else target],
             lab.network,
-            _settings(lab, method, weight),
+            **_settings(lab, method, weight),
             seed=lab.options.seed,
             **lab.solving,
         )
-        return Made(result.image, {**result.figures(), "terms": _terms(result)})
+        return Made(result.image, result.record())
 
     return lab.picture(key_of(lab, photo, name or style.name, method, weight), make)
 
@@ -76,27 +73,21 @@ def styled(
 def key_of(lab: Lab, photo: Picture, style: str, method: str, weight: Weight) -> str:
     """``method/style/photo-weight-settings``: other layers must not find these pictures."""
     strength = "" if weight is None else f"-{weight:g}"
-    told = json.dumps(asdict(_settings(lab, method, weight)), sort_keys=True)
+    told = json.dumps(_settings(lab, method, weight), sort_keys=True)
     digest = hashlib.sha256(told.encode()).hexdigest()[:8]
     return f"{method}/{style}/{photo.name}{strength}-{digest}"
 
 
 def content_layer(lab: Lab) -> str:
     """The paper's, or the second of the layers looked at in another network."""
-    usual, layers = StyleSettings.content_layer, lab.layers(1)
+    usual, layers = StyleOptions.content_layer, lab.layers(1)
     return usual if usual in lab.network.layers else layers[min(1, len(layers) - 1)]
 
 
-def _settings(lab: Lab, method: str, weight: Weight) -> StyleSettings:
-    return StyleSettings(
-        method=method,
-        style_weight=weight,
-        style_layers=tuple(lab.layers(1)),
-        content_layer=content_layer(lab),
-    )
-
-
-def _terms(result: Result) -> dict[str, Any]:
-    """Content and style after solving, each averaged over its layers."""
-    after = result.settings["terms"]["after"]
-    return {kind: sum(after[kind].values()) / len(after[kind]) for kind in ("content", "style")}
+def _settings(lab: Lab, method: str, weight: Weight) -> dict[str, Any]:
+    return {
+        "method": method,
+        "style_weight": weight,
+        "style_layers": lab.layers(1),
+        "content_layer": content_layer(lab),
+    }

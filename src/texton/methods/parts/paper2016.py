@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from texton.errors import TextonError
-from texton.methods.algorithm import Algorithm
+from texton.methods.parts.algorithm import Algorithm
 from texton.network.codes import gram, means
 from texton.network.device import Compute
 from texton.solve.canvas import NO_BLEED, Bleed, Canvas, PixelCanvas

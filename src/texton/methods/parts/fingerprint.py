@@ -6,25 +6,18 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
-from texton.images.files import write_bytes
-from texton.methods.setup import check_photo
-from texton.network.codes import gram, means, moments
-from texton.network.device import choose_compute
-from texton.network.network import Network
 from texton.reading import read_json_file, take, take_all
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from texton.network.network import Network
+
+STATISTICS = ("means", "moments", "gram")  # functions of `texton.network.codes`
 STYLE_LAYERS: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
-    "means": means,
-    "moments": moments,
-    "gram": gram,
-}
 FORMAT = "texton-style/1"
 
 
@@ -82,22 +75,32 @@ class Fingerprint:
             "weights_hash": self.weights_hash,
             "layers": layers,
         }
+        from texton.images.files import write_bytes
+
         write_bytes(json.dumps(content).encode(), path)
         return path
 
 
 def fingerprint(
-    image: Tensor, network: Network, layers: Sequence[str] = STYLE_LAYERS
+    image: Tensor,
+    network: Network,
+    layers: Sequence[str] = STYLE_LAYERS,
+    device: str = "cpu",
 ) -> Fingerprint:
     """Measure an image's style: (1, C, H, W) in [0, 1], at the size it has.
 
     Raises:
         TextonError: an unknown layer, an image too small for it.
     """
+    import torch
+
+    from texton.methods.parts.setup import check_photo
+    from texton.network.codes import moments
+    from texton.network.device import choose_compute
+
     check_photo(image, network)
-    compute = choose_compute(image.device, torch.float32)
     with torch.no_grad():
-        codes = network.encode(image, layers, compute)
+        codes = network.encode(image, layers, choose_compute(device, torch.float32))
     found = {layer: moments(codes[layer]).cpu() for layer in layers}
     return Fingerprint(network.name, network.weights_hash, found)
 
@@ -129,6 +132,7 @@ def style_distances(
     network: Network,
     statistic: str = "means",
     layers: Sequence[str] = STYLE_LAYERS,
+    device: str = "cpu",
 ) -> Tensor:
     """How far apart the styles of images are: (N, N), symmetric, 0 on the diagonal.
 
@@ -138,11 +142,13 @@ def style_distances(
         TextonError: fewer than two images; an unknown statistic or layer; a fingerprint of
             another network.
     """
+    import torch
+
     if statistic not in STATISTICS:
         raise TextonError(f"unknown statistic '{statistic}': use {', '.join(STATISTICS)}")
     if len(images) < 2:
         raise TextonError("there is nothing to compare: name two images or more")
-    vectors = [_vectors(image, network, statistic, layers) for image in images]
+    vectors = [_vectors(image, network, statistic, layers, device) for image in images]
     count = len(images)
     distances = torch.zeros(count, count)
     for a in range(count):
@@ -155,16 +161,32 @@ def style_distances(
     return distances
 
 
+def statistic_of(name: str) -> Callable[[Tensor], Tensor]:
+    """The statistic of that name: a code (B, C, H, W) → (B, …)."""
+    from texton.network import codes
+
+    found: Callable[[Tensor], Tensor] = getattr(codes, name)
+    return found
+
+
 def _vectors(
-    image: Tensor | Fingerprint, network: Network, statistic: str, layers: Sequence[str]
+    image: Tensor | Fingerprint,
+    network: Network,
+    statistic: str,
+    layers: Sequence[str],
+    device: str,
 ) -> list[Tensor]:
     if isinstance(image, Fingerprint):
         image.check(network, statistic, layers)
         found = image.statistic(statistic, layers)
         return [found[layer].flatten() for layer in layers]
+    import torch
+
+    from texton.network.device import choose_compute
+
     with torch.no_grad():
-        codes = network.encode(image, layers)
-        return [STATISTICS[statistic](codes[layer]).flatten().cpu() for layer in layers]
+        codes = network.encode(image, layers, choose_compute(device, torch.float32))
+        return [statistic_of(statistic)(codes[layer]).flatten().cpu() for layer in layers]
 
 
 def _halves(values: Tensor) -> list[list[float]]:
@@ -172,7 +194,10 @@ def _halves(values: Tensor) -> list[list[float]]:
 
 
 def _values(entry: dict[str, Any]) -> Tensor:
+    import torch
+
     mean, spread = take_all(entry, "mean", float), take_all(entry, "std", float)
+
     values = torch.tensor([mean + spread], dtype=torch.float32)
     if len(mean) != len(spread) or not mean or not values.isfinite().all():
         raise ValueError("damaged")

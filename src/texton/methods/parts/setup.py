@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -12,18 +12,17 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.files import as_saved, content_hash
-from texton.methods.algorithm import Algorithm
-from texton.methods.paper2016 import Algorithm2016
+from texton.methods.method import OnStep, Task, Unit
+from texton.methods.parts.algorithm import Algorithm
+from texton.methods.parts.paper2016 import Algorithm2016
 from texton.network.device import Compute
 from texton.network.network import Network
 from texton.solve.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas
 from texton.solve.objective import Objective
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import Adam, Lbfgs
-from texton.solve.solver import Opening, Solver, Step
+from texton.solve.solver import Opening, Solver
 from texton.version import __version__
-
-OnStep = Callable[[Step], None]
 
 _ALGORITHMS = {"adam": Algorithm(Adam), "lbfgs": Algorithm(Lbfgs), "sgd2016": Algorithm2016()}
 
@@ -94,25 +93,22 @@ def check_photo(image: Tensor, network: Network) -> None:
 
 
 def recorded_settings(
-    method: str,
-    network: Network,
-    image: Tensor,
-    preset: str,
-    steps: int | None,
-    seed: int,
-    settings: SolverSettings,
-    compute: Compute,
+    method: str, task: Task, unit: Unit, settings: SolverSettings, compute: Compute
 ) -> dict[str, Any]:
+    """What makes a unit's picture again, as PNG and JSON carry it."""
+    image = task.photo(unit)
+    told = task.options.as_json()
     return {
         "texton": __version__,
         "torch": torch.__version__,
         "method": method,
-        **network.describe(),
+        **task.network.describe(),
         "photo_hash": content_hash(image),
         "size": [image.shape[3], image.shape[2]],
-        "preset": preset,
-        "steps_asked": steps,
-        "seed": seed,
+        "preset": told.pop("preset"),
+        "steps_asked": told.pop("steps"),
+        "seed": told.pop("seed"),
+        **({"options": told} if told else {}),
         **compute.describe(),
         "solver": asdict(settings),
     }

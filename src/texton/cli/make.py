@@ -1,0 +1,250 @@
+"""One command a method, made from its declaration: parse, make, keep what is finished, tell."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from texton.cli import output as o
+from texton.cli.parameters import Command, command, options_from, parameters_of, plain, required
+from texton.cli.progress import progress
+from texton.errors import TextonError
+from texton.methods.command import NetworkOptions, ReadingOptions, command_of
+from texton.methods.method import Method, Task, Unit
+from texton.methods.options import Options, declarations
+
+if TYPE_CHECKING:
+    from texton.methods.result import Result
+    from texton.network.network import Network
+
+_LONGEST_SPECS, _LONGEST_NAME = 80, 200
+_SPECS = {
+    "channel": (
+        "filters",
+        "LAYER:CHANNELS...",
+        "Filters: relu4_2:4, relu4_2:0-4, relu4_2:0,7,31, relu4_2:all, relu4_2:top5.",
+    ),
+    "layer": ("layers", "LAYER...", "See `texton layers`."),
+}
+
+
+def command_for(method: Method) -> Command:
+    """The command of a method, as Typer takes it."""
+
+    def run(**values: Any) -> None:
+        _Making(method, values).run()
+
+    sizes = {"size": f"Long edge in pixels [{method.size}]"}
+    found: list[inspect.Parameter] = []
+    if "photo" in method.axes:
+        found.append(required("photo", Path, "An image file, or a .npy."))
+    if (axis := _axis(method)) is not None:
+        name, metavar, help = _SPECS[axis]
+        found.append(required(name, list[str], help, metavar))
+    declared = parameters_of(method.options)
+    found += [one for one in declared if one.default is one.empty]
+    found.append(plain("out", Path | None, None, o.OUT))
+    if axis is not None:
+        each = typer.Option(help="Also write every unit, unlabelled, into this folder.")
+        found.append(plain("each", Path | None, None, each))
+    found += [one for one in declared if one.default is not one.empty]
+    found += parameters_of(ReadingOptions, sizes) if "photo" in method.axes else []
+    found += parameters_of(NetworkOptions)
+    found += [plain("force", bool, False, o.FORCE), plain("as_json", bool, False, o.JSON)]
+    return command(run, found, f"{method.title}.\n\n{method.about}")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a unit of its own is written, and the command that makes it again."""
+
+    path: Path
+    command: str
+
+
+class _Making:
+    """One call of a method's command."""
+
+    def __init__(self, method: Method, values: dict[str, Any]) -> None:
+        self.method = method
+        self.options: Options = options_from(method.options, values)
+        self.reading: ReadingOptions = options_from(ReadingOptions, values)
+        self.choice: NetworkOptions = options_from(NetworkOptions, values)
+        self.photo: Path | None = values.get("photo")
+        self.specs: list[str] = values.get("filters") or values.get("layers") or []
+        self.out: Path | None = values["out"]
+        self.each: Path | None = values.get("each")
+        self.force, self.as_json = values["force"], values["as_json"]
+        if self.out is not None:
+            o.check_suffix(self.out)
+
+    def run(self) -> None:
+        task = self._task()
+        net = task.network
+        count = len(task.units)
+        planes = net.saves_planes and count == 1
+        path = o.check_output(self.out or self._name(task), self.force, planes)
+        places = self._places(task)
+        whole = self._command(self.specs, path)
+        o.tell_assumed(net)
+        done: list[Result] = []
+        interrupted = False
+        try:
+            for result in self._results(task):
+                if place := places.get(result.unit):
+                    result.save(place.path, place.command)
+                done.append(result)
+        except KeyboardInterrupt:
+            interrupted = True
+        o.warn_dead(done)
+        if interrupted:
+            what = f"the {len(done)} of {count} pictures that are finished" if done else "nothing"
+            print(f"interrupted: saving {what}", file=sys.stderr)
+        if done:
+            if count == 1:
+                done[0].save(path, whole)
+            else:
+                self._save_sheet(done, net, path, whole)
+            self._tell(done, task, path, places)
+        if interrupted:
+            raise typer.Exit(130)
+
+    def _task(self) -> Task:
+        from texton.images.files import read_image
+        from texton.jobs.allocator import settle_allocator
+
+        net = self.choice.load()
+        size = self.reading.size or self.method.size
+        photos: dict[str | None, Any] = {}
+        if self.photo is not None:
+            enlarge, channels = self.reading.enlarge, net.channels
+            image = read_image(self.photo, size, enlarge=enlarge, channels=channels)
+            photos[None] = image
+            settle_allocator(image.shape[2] * image.shape[3])
+        units = tuple(self._units(net, photos.get(None)))
+        return Task(net, units, photos, self.options, self.choice.device, size)
+
+    def _units(self, net: Network, image: Any) -> Iterator[Unit]:
+        axis = _axis(self.method)
+        if axis == "channel":
+            from texton.network.choose import parse_filters
+
+            for group in parse_filters(self.specs, net, image):
+                yield from (Unit(group.layer, channel) for channel in group.channels)
+        elif axis == "layer":
+            yield from (Unit(net.layer(name).name) for name in dict.fromkeys(self.specs))
+        else:
+            yield Unit()
+
+    def _results(self, task: Task) -> Iterator[Result]:
+        lines = (f"{x}" if x.layer else self.method.name for x in task.units)
+        first, *rest = lines
+        following = iter([*rest, "done"])
+        with progress(len(task.units), each=True) as told:
+            told.begin(first)
+            for result in self.method.make(task, told.step):
+                told.finish(_line(self.method, result))
+                told.begin(next(following))
+                yield result
+
+    def _places(self, task: Task) -> dict[Unit, _Place]:
+        if self.each is None:
+            return {}
+        if self.each.exists() and not self.each.is_dir():
+            raise TextonError(f"'{self.each}' is not a folder: name one for --each")
+        places = {}
+        for unit in task.units:
+            path = self.each / f"{_spec(unit).replace(':', '-')}.png"
+            o.check_output(path, self.force, task.network.saves_planes)
+            places[unit] = _Place(path, self._command([_spec(unit)], path))
+        return places
+
+    def _command(self, specs: list[str], path: Path) -> str:
+        photo = None if self.photo is None else str(self.photo)
+        told = [self.options, self.reading, self.choice]
+        return command_of(self.method, photo, specs, told, path)
+
+    def _name(self, task: Task) -> Path:
+        """A default name that tells what would make another picture."""
+        words = [self.photo.stem] if self.photo is not None else []
+        specs = "_".join(spec.replace(":", "-").replace(",", "+") for spec in self.specs)
+        if len(specs) > _LONGEST_SPECS:
+            first, last = task.units[0].layer, task.units[-1].layer
+            specs = f"{first}-to-{last}-{len(task.units)}-filters"
+        words += [specs] if specs else []
+        words += _told_in_names(self.options)
+        words += [self.method.suffix] if self.method.suffix else []
+        name = "-".join(words)
+        return Path(re.sub(r"[^\w.+=,~@#-]+", "-", name)[:_LONGEST_NAME] + ".png")
+
+    def _save_sheet(self, done: list[Result], net: Network, path: Path, command: str) -> None:
+        from texton.images.files import write_image
+        from texton.images.sheets import Tile, make_sheet
+
+        rows: dict[str, list[Tile]] = {}
+        for result in done:
+            note = "dead" if result.status == "dead" else ""
+            label = "" if result.channel is None else str(result.channel)
+            tile = Tile(result.image, label, note, net.bands)
+            rows.setdefault(result.layer or "", []).append(tile)
+        sheet = make_sheet(list(rows.items()), net.name if "@random" in net.name else "")
+        units = [result.record() for result in done]
+        write_image(sheet, path, {"command": command, **done[0].settings, "units": units})
+
+    def _tell(self, done: list[Result], task: Task, path: Path, places: dict[Unit, _Place]) -> None:
+        units = []
+        for result in done:
+            place = places.get(result.unit)
+            alone = path if len(task.units) == 1 else None
+            where = place.path if place else alone
+            units.append({**result.record(), "image": str(where) if where else None})
+        made: dict[str, Any] = {"image": str(path), "network": task.network.name}
+        if task.photos:
+            image = task.photos[None]
+            made["size"] = [image.shape[3], image.shape[2]]
+        seed = getattr(self.options, "seed", None)
+        made |= {} if seed is None else {"seed": seed}
+        o.tell({**made, "units": units, "settings": done[0].settings}, self.as_json, path)
+
+
+def _axis(method: Method) -> str | None:
+    """What a command line names beside the photograph."""
+    return next((axis for axis in ("channel", "layer") if axis in method.axes), None)
+
+
+def _spec(unit: Unit) -> str:
+    return f"{unit.layer}" if unit.channel is None else f"{unit.layer}:{unit.channel}"
+
+
+def _line(method: Method, result: Result) -> str:
+    """``relu4_2:4  error 0.812  achieved 15.1 %  1.2 s``."""
+    shown = [x for x in method.shown() if result.figures.get(x.key) is not None][:3]
+    figures = [f"{x.label.lower()} {x.text(result.figures[x.key])}" for x in shown]
+    name = str(result.unit) or method.name
+    return "  ".join([name, *figures, f"{result.seconds:.1f} s"])
+
+
+def _told_in_names(options: Options) -> list[str]:
+    """What a default name says of the options: those that make another picture."""
+    words = []
+    for declared in declarations(type(options)):
+        value = getattr(options, declared.name)
+        if not declared.spec.named or declared.is_default(value):
+            continue
+        if declared.spec.picture:
+            several = value if isinstance(value, tuple) else (value,)
+            words.append("+".join(Path(str(one)).stem for one in several))
+        elif declared.base is str:
+            words.append(value)
+        elif value is True:
+            words.append(declared.name.replace("_", "-"))
+        else:
+            words.append(f"{declared.name.replace('_', '-')}{declared.spell(value)}")
+    return words

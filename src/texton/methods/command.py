@@ -1,0 +1,81 @@
+"""A picture's command line: what makes it again, spelled as a user would."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from texton.methods.method import Method
+from texton.methods.options import Options, declarations, option
+
+SMALLEST, LARGEST = 16, 10_000
+
+
+@dataclass(frozen=True)
+class NetworkOptions(Options):
+    """Which network, and where it is computed."""
+
+    network: str = option("vgg19", "See `texton networks`.")
+    weights: Path | None = option(None, "Other weights: safetensors or a state dict.")
+    pooling: str = option("avg", "avg (as in the paper) or max.", choices=("avg", "max"))
+    bands: tuple[int, ...] = option((), "The one or three channels a picture shows: 3,2,1.", low=0)
+    device: str = option("auto", "auto, cpu, cuda or mps.")
+
+    def load(self) -> Any:
+        """The `Network`.
+
+        Raises:
+            TextonError: see `load_network`.
+        """
+        from texton.network.load import load_network
+
+        bands = self.bands or None
+        return load_network(self.network, weights=self.weights, pooling=self.pooling, bands=bands)
+
+
+@dataclass(frozen=True)
+class ReadingOptions(Options):
+    """How photographs are read."""
+
+    size: int | None = option(
+        None, "Long edge in pixels; the method's own by default.", low=SMALLEST, high=LARGEST
+    )
+    enlarge: bool = option(False, "Enlarge photographs that are smaller.")
+
+
+def command_of(
+    method: Method, photo: str | None, units: list[str], told: list[Options], out: Path | str
+) -> str:
+    """``texton filter photo.jpg relu4_2:4 --seed 3 -o x.png``.
+
+    Args:
+        units: ``relu4_2:4`` or ``relu4_2``, as many as there are.
+        told: the method's options, and how photographs are read and which network it is.
+    """
+    arguments = [*([] if photo is None else [photo]), *units]
+    for options in told:
+        for declared in declarations(type(options)):
+            if declared.spec.argument:
+                arguments += map(str, getattr(options, declared.name))
+    return recorded(method.name, arguments, told, out)
+
+
+def recorded(name: str, arguments: list[str], told: list[Options], out: Path | str) -> str:
+    """A command line of any command."""
+    words = [word for options in told for word in words_of(options)]
+    return shlex.join(["texton", name, *arguments, *words, "-o", str(out)])
+
+
+def words_of(options: Options) -> list[str]:
+    """Options as a command line's words, those at their defaults left out."""
+    words: list[str] = []
+    changed = options.changed()
+    for declared in declarations(type(options)):
+        value = changed.get(declared.name)
+        if value is True:
+            words.append(declared.flag)
+        elif value is not None and not (declared.spec.argument or declared.spec.hidden):
+            words += [declared.flag, declared.spell(value)]
+    return words

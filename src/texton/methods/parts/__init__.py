@@ -1,0 +1,1 @@
+"""What methods are made of, torch and all: their own files declare, these compute."""

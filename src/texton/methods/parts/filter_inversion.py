@@ -1,0 +1,205 @@
+"""Inverting filters, and directions of channel space, of one layer over one photograph."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texton.methods.method import OnStep, Unit
+from texton.methods.parts.setup import algorithm_for, finished, make_canvas, make_solver, run
+from texton.methods.result import DEAD_SHARE, Result
+from texton.network.codes import check_channel, energy_shares, total_map
+from texton.network.device import Compute, in_batches
+from texton.network.network import Network
+from texton.solve.canvas import Bleed
+from texton.solve.directions import Directions, Shares, Units, share_vector
+from texton.solve.objective import Activation, FeatureMapMatch
+from texton.solve.presets import SolverSettings
+from texton.solve.solver import MAX_STARTS, Opening, Solver
+
+_FINE_STRIDE = 8
+_BLEED_COST = 1.085  # of the picture's area, so that a step costs no more than a tenth extra
+
+
+class Measured(NamedTuple):
+    """Of every image of a batch: its `Result`'s error, achieved and leakage."""
+
+    errors: list[float]
+    achieved: list[float]
+    leakage: list[float]
+
+
+class FilterInversion:
+    """What the filters of one layer share: the photograph's maps, added up once.
+
+    Attributes:
+        energy: (C,), each filter's share of the photograph's energy.
+    """
+
+    def __init__(
+        self,
+        image: Tensor,
+        network: Network,
+        layer: str,
+        settings: SolverSettings,
+        compute: Compute,
+    ) -> None:
+        self._network, self._layer = network, layer
+        self._settings, self._compute = settings, compute
+        with torch.no_grad():
+            code = network.encode(image, layer, compute.exact())[layer]
+            self.energy = energy_shares(code)[0]
+            self._total = total_map(code)
+            del code  # as large as all that a batch holds together
+            self._bleed = _bleed(image, network.layer(layer).stride, settings)
+            self._wide_total = self._total
+            self._photo = image
+            if any(self._bleed):
+                self._photo = F.pad(image, self._bleed, mode="reflect")
+                wide = network.encode(self._photo, layer, compute.exact())[layer]
+                self._wide_total = total_map(wide)
+
+    def units(self, channels: Sequence[int] | Mapping[str, Shares]) -> Units:
+        """Filters, or the share vectors of directions, (B, C).
+
+        Raises:
+            TextonError: the layer has no such filter; shares that are none of its directions.
+        """
+        count = len(self.energy)
+        if isinstance(channels, Mapping):
+            rows = [share_vector(shares, count, name) for name, shares in channels.items()]
+            return torch.stack(rows) if rows else []
+        for channel in channels:
+            check_channel(count, channel)
+        return list(channels)
+
+    def energy_shares(self, units: Units) -> list[float]:
+        """The share of the photograph's energy in each filter, or in all of a direction's."""
+        energy = self.energy.expand(len(units), -1)
+        return Directions(units, energy.device).within(energy).tolist()
+
+    def solver(
+        self, units: Units, generators: list[torch.Generator], settings: SolverSettings
+    ) -> Solver:
+        """The solver of a batch of filters or directions, about to begin."""
+        objective = FeatureMapMatch(self._layer, units, self._wide_total)
+        lift = Activation(self._network.preactivation(self._layer), units, self._wide_total)
+        return make_solver(
+            self._network,
+            objective,
+            make_canvas(
+                self._network, self._photo, generators, settings, self._compute, False, self._bleed
+            ),
+            settings,
+            self._compute,
+            generators,
+            objective.target_square,
+            Opening(lift, objective.achieved),
+            smooth=True,
+        )
+
+    def solve(
+        self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
+    ) -> Iterator[Result]:
+        solved = self._solve_once(units, generators, self._settings, on_step)
+        for b, (result, generator) in enumerate(zip(solved, generators, strict=True)):
+            yield self._insist(units[b : b + 1], result, generator, on_step)
+
+    def _insist(
+        self, unit: Units, result: Result, generator: torch.Generator, on_step: OnStep | None
+    ) -> Result:
+        """Give a filter that ended dead its other starts, from stronger noise each time.
+
+        Not where the number of steps was asked for: it is exact.
+        """
+        settings = self._settings
+        if not (settings.early_stop and settings.opening):
+            return result
+        while result.status == "dead" and result.starts < MAX_STARTS:
+            settings = replace(
+                settings, contrast=1.5 * settings.contrast, opening=2 * settings.opening
+            )
+            again = next(self._solve_once(unit, [generator], settings, on_step))
+            kept = again if again.achieved > result.achieved else result
+            spent = {key: getattr(result, key) + getattr(again, key) for key in ("starts", "steps")}
+            seconds = result.seconds + again.seconds
+            result = replace(kept, figures={**kept.figures, **spent}, seconds=seconds)
+        return result
+
+    def _solve_once(
+        self,
+        units: Units,
+        generators: list[torch.Generator],
+        settings: SolverSettings,
+        on_step: OnStep | None,
+    ) -> Iterator[Result]:
+        started = time.perf_counter()
+        solver = self.solver(units, generators, settings)
+        run(solver, on_step)
+        seconds = (time.perf_counter() - started) / len(units)
+        solved = finished(solver.canvas.images(), settings)
+        found = self.measure(solved, units)
+        if solver.revive([share < DEAD_SHARE for share in found.achieved]):
+            solved = finished(solver.canvas.images(), settings)
+            found = self.measure(solved, units)
+        steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
+        energy = self.energy_shares(units)
+        for b in range(len(units)):
+            yield Result(
+                image=solved[b].cpu(),
+                unit=Unit(self._layer, None if isinstance(units, Tensor) else units[b]),
+                figures={
+                    "error": found.errors[b],
+                    "achieved": found.achieved[b],
+                    "energy_share": energy[b],
+                    "leakage": found.leakage[b],
+                    "steps": steps[b],
+                    "starts": starts[b],
+                },
+                status="dead" if found.achieved[b] < DEAD_SHARE else "ok",
+                seconds=seconds,
+                trace=tuple(traces[b]),
+            )
+
+    def measure(self, solved: Tensor, units: Units) -> Measured:
+        """Every image as it is saved, in float32."""
+        parts = in_batches(
+            len(units), self._compute, lambda part: self._measured(solved[part], units[part])
+        )
+        return Measured(*(list(chain.from_iterable(found)) for found in zip(*parts, strict=True)))
+
+    def _measured(self, solved: Tensor, units: Units) -> Measured:
+        match = FeatureMapMatch(self._layer, units, self._total)
+        with torch.no_grad():
+            codes = self._network.encode(solved, self._layer, self._compute.exact())
+            shares = energy_shares(codes[self._layer])
+            within = Directions(units, shares.device).within(shares)
+            leakage = torch.where(shares.any(1), 1 - within, 0)
+            errors, achieved = match(codes, solved), match.achieved(codes)
+        return Measured(errors.tolist(), achieved.tolist(), leakage.tolist())
+
+
+def _bleed(image: Tensor, stride: int, settings: SolverSettings) -> Bleed:
+    """How much more than the picture to solve (left, right, top, bottom), to be cut off.
+
+    Zero padding draws a frame a few pixels wide: it shows in textures of that grain. And a layer
+    is blind to what its stride leaves over at the right and at the bottom: noise stays there.
+    """
+    height, width = image.shape[2:]
+    if algorithm_for(settings).as_published:
+        return (0, 0, 0, 0)
+    for edge in (4, 2, 0) if stride <= _FINE_STRIDE else (0,):
+        rest = (-(width + 2 * edge) % stride, -(height + 2 * edge) % stride)
+        for right, bottom in (rest, (0, 0)):
+            wide = (height + 2 * edge + bottom) * (width + 2 * edge + right)
+            fits = edge + max(right, bottom) < min(height, width)
+            if fits and wide <= _BLEED_COST * height * width:
+                return (edge, edge + right, edge, edge + bottom)
+    return (0, 0, 0, 0)

@@ -21,7 +21,7 @@ from tests.test_cli import assert_refused
 from texton import Network, TextonError, load_network
 from texton.network.device import Compute
 
-CAT = EXAMPLES / "chelsea.jpg"
+CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 DIGITS = f"{EXAMPLES / 'digits.py'}:digits"
 ARCHITECTURES = [
     *("alexnet", "vgg11", "vgg11_bn", "resnet18", "resnet50", "resnext50_32x4d", "densenet121"),
@@ -116,6 +116,28 @@ def test_other_numbers_of_channels(channels: int, run: Run, tmp_path: Path) -> N
     assert np.array_equal(shown, planes[..., 1])
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_colours_are_kept_where_there_are_some(channels: int, run: Run, tmp_path: Path) -> None:
+    write(tmp_path, FOUR.format(channels, ""))
+    layers = (
+        "--content-layer",
+        "1",
+        "--style-layers",
+        "1",
+        "--network",
+        "mine.py:make",
+        "-o",
+        "o.png",
+    )
+    outcome = run("stylize", CAT, COFFEE, "--keep-colors", *layers, "--size", 32, "--steps", 1)
+    assert outcome.code == 2
+    assert f"takes {channels} channels, of which none are colours to keep" in outcome.err
+    assert not (tmp_path / "o.png").exists()
+    write(tmp_path, FOUR.format(1, ""))
+    again = run("stylize", CAT, COFFEE, "--keep-colors", *layers, "--size", 32, "--steps", 1)
+    assert again.code == 0, again.err
+
+
 def test_planes_of_somebody_else_are_not_replaced(run: Run, tmp_path: Path) -> None:
     write(tmp_path, FOUR.format(4, ""))
     words = ("filter", CAT, "1:0", "--size", 32, "--steps", 1, "--network", "mine.py:make")
@@ -207,7 +229,8 @@ def test_weights_that_do_not_fit_say_where(run: Run, tmp_path: Path) -> None:
     assert_refused(outcome, "1 missing (fc.bias); 1 unexpected (head); 1 of the wrong shape")
     assert "conv1.weight is 64×1×7×7 instead of 64×3×7×7" in outcome.err
     assert_refused(
-        run("layers", "--network", "torchvision:resnet18@random", *words[3:], "w.pth"), ""
+        run("layers", "--network", "torchvision:resnet18@random", *words[3:], "w.pth"),
+        "names weights and so does --weights",
     )
 
 

@@ -160,6 +160,11 @@ def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
 
     content, network, told = task.photo(unit), task.network, task.options
     setup.check_photo(content, network)
+    if told.keep_colors and network.channels not in (1, 3):
+        raise TextonError(
+            f"{network.name} takes {network.channels} channels, of which none are colours to keep: "
+            "leave --keep-colors out"
+        )
     styles = read_styles(task, content)
     settings = _settings(told)
     algorithm = setup.algorithm_for(settings)

@@ -48,7 +48,7 @@ class Asked:
     device: str = "auto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """What an atlas is going to be, with its network and photographs in memory."""
 

@@ -35,7 +35,7 @@ Vector = NDArray[np.float16]
 OnPicture = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Texture:
     """A picture's statistics, and the file state that they were measured from."""
 

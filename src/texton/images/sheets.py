@@ -16,7 +16,7 @@ _SPACE, _CAPTION = 8, 22
 _INK, _QUIET, _PAPER = "#1c1c1c", "#b00020", "#ffffff"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tile:
     """A picture (C, H, W) in [0, 1] with what stands above it; ``note`` is set in red,
     ``bands`` are the channels shown (see `write_image`)."""

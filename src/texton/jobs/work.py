@@ -42,7 +42,7 @@ class Made:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UnitWork:
     """The work on an atlas, for an engine. A job's units are of one layer and photograph.
 

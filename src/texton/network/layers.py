@@ -51,7 +51,7 @@ class Layer:
     measured: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """The layers in order of execution, and what the calls gave that are none."""
 

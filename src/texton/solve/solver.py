@@ -26,7 +26,7 @@ _SETTLED = 0.7  # of the way along the learning rate's cosine: where settling be
 EncoderOf = Callable[[Iterable[str]], Encoder]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One evaluation of the network: ``errors`` (B,) is the objective before the step's move."""
 

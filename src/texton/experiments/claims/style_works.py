@@ -28,7 +28,7 @@ _TEXTURES = 4
 _NAMED = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Crop:
     """A square piece (3, size, size) of a work; works of one style are independent."""
 

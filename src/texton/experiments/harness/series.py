@@ -15,7 +15,7 @@ from texton.network.network import Network
 from texton.solve.presets import solver_settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
     """Units ``kind/layer/name/photo-seed``.
 

@@ -20,7 +20,7 @@ from texton.reading import read_json_file, take
 FORMAT = "texton-experiment/1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Made:
     """A picture (C, H, W) of an experiment with its figures."""
 

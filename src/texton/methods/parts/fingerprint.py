@@ -21,7 +21,7 @@ STYLE_LAYERS: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "re
 FORMAT = "texton-style/1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fingerprint:
     """Each filter's mean and standard deviation, layer by layer, over one image.
 

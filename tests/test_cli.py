@@ -199,20 +199,22 @@ def make_bad_weights(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "says"),
     [
-        ("invert", CAT, "relu1_9"),
-        ("invert", CAT, "relu1_1", "--tv", "-1"),
-        ("invert", CAT, "relu1_1", "--jitter", "-2"),
-        ("invert", CAT, "relu1_1", "--preset", "paper", "--tv", "1"),
-        ("info", CAT),
-        ("info", "nothing.png"),
-        ("layers", "--network", "nothing"),
-        ("bogus",),
+        (("invert", CAT, "relu1_9"), "no layer 'relu1_9' (did you mean"),
+        (("invert", CAT, "relu1_1", "--tv", "-1"), "tv"),
+        (("invert", CAT, "relu1_1", "--jitter", "-2"), "jitter is -2: use 0 or more"),
+        (("invert", CAT, "relu1_1", "--preset", "paper", "--tv", "1"), "paper"),
+        (("info", CAT), "carries no settings"),
+        (("info", "nothing.png"), "there is no file 'nothing.png'"),
+        (("layers", "--network", "nothing"), "unknown network 'nothing'"),
+        (("bogus",), "No such command 'bogus'"),
     ],
 )
-def test_mistakes_of_the_other_commands(words: tuple[str, ...], run: Run, tmp_path: Path) -> None:
-    assert_refused(run(*words), "")
+def test_mistakes_of_the_other_commands(
+    words: tuple[str, ...], says: str, run: Run, tmp_path: Path
+) -> None:
+    assert_refused(run(*words), says)
     assert not list(tmp_path.iterdir())
 
 

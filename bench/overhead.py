@@ -46,12 +46,12 @@ def bare_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
     """Forward and backward through the truncated network, in the solver's format."""
     compute = choose_compute("cpu")
     parts = []
-    for name, part in copy.deepcopy(net._module).requires_grad_(False).named_children():
+    for name, part in copy.deepcopy(net.module).requires_grad_(False).named_children():
         parts.append(part)
         if name == layer:
             break
     truncated = nn.Sequential(*parts).to(compute.dtype).to(memory_format=compute.memory_format)
-    image = net._prepare(photo, compute).requires_grad_(True)
+    image = net.prepare(photo, compute).requires_grad_(True)
     with torch.no_grad():
         slope = torch.randn_like(truncated(image))
     return lambda: torch.autograd.grad(truncated(image), image, slope)
@@ -59,14 +59,14 @@ def bare_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
 
 def whole_step(net: Network, layer: str, photo: Tensor) -> Callable[[], object]:
     """The Lucent kind: everything computed, everything hooked, everything with a gradient."""
-    module = copy.deepcopy(net._module).float().eval().requires_grad_(True)
+    module = copy.deepcopy(net.module).float().eval().requires_grad_(True)
     module = module.to(memory_format=torch.contiguous_format)  # as weights come
     seen: dict[str, Tensor] = {}
     for name, part in module.named_modules():
         part.register_forward_hook(lambda _m, _i, output, name=name: seen.update({name: output}))
     image = photo.clone().requires_grad_(True)
     adam = torch.optim.Adam([image], lr=0.05)
-    mean = net._mean
+    mean = torch.tensor(net.preprocessing["mean"]).reshape(1, 3, 1, 1)
 
     def step() -> None:
         adam.zero_grad()
@@ -109,7 +109,7 @@ def work_of(net: Network, layer: str, side: int) -> float:
     compute = choose_compute("cpu", torch.float32)
     x = torch.zeros(1, 3, side, side)
     with torch.no_grad():
-        for name, part in net._copy(compute).named_children():
+        for name, part in net.frozen(compute).named_children():
             before, x = x, part(x)
             if isinstance(part, nn.Conv2d):
                 kernel = part.kernel_size[0] * part.kernel_size[1]

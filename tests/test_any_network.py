@@ -71,7 +71,7 @@ def test_efficientnet_lite0_knows_a_cat_and_shows_textures(run: Run) -> None:
     net = load_network("efficientnet_lite0")
     image = texton.read_image(CAT, 224)
     with torch.no_grad():
-        scores = net._module.eval()((image * 255 - 127) / 128).softmax(1)[0]
+        scores = net.module.eval()((image * 255 - 127) / 128).softmax(1)[0]
     assert int(scores.argmax()) in (281, 282, 285) and scores.max() > 0.8
     words = ("filter", CAT, "_blocks.4._swish:1-3", "_swish:0", "--size", 96, "--preset", "fast")
     made = json.loads(run(*words, "--network", "efficientnet_lite0", "--json", "--each", "u").out)
@@ -216,7 +216,7 @@ def test_without_internet_the_ways_out_are_told(run: Run, monkeypatch: pytest.Mo
 
 def test_weights_that_do_not_fit_say_where(run: Run, tmp_path: Path) -> None:
     net = load_network("torchvision:resnet18@random3")
-    state = net._module.state_dict()
+    state = net.module.state_dict()
     torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "w.pth")
     words = ("layers", "--network", "torchvision:resnet18", "--weights")
     assert run(*words, "w.pth").code == 0
@@ -351,7 +351,7 @@ def test_out_of_memory_halves_the_batch(
     network = Network(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()))
     expected = texton.invert_filters(cat, network, "1", range(5), steps=3)
     sizes: list[int] = []
-    prepare = Network._prepare
+    prepare = Network.prepare
 
     def tight(self: Network, image: torch.Tensor, compute: Compute) -> torch.Tensor:
         sizes.append(len(image))
@@ -359,7 +359,7 @@ def test_out_of_memory_halves_the_batch(
             raise error("MPS backend out of memory")
         return prepare(self, image, compute)
 
-    monkeypatch.setattr(Network, "_prepare", tight)
+    monkeypatch.setattr(Network, "prepare", tight)
     monkeypatch.setattr(Compute, "batch", property(lambda _: 4))
     results = texton.invert_filters(cat, network, "1", range(5), steps=3)
     assert sizes.count(4) == 1 and sizes.count(2) >= 6
@@ -369,12 +369,12 @@ def test_out_of_memory_halves_the_batch(
 
 
 def test_no_memory_for_one_image_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare = Network._prepare
+    prepare = Network.prepare
 
     def tight(self: Network, image: torch.Tensor, compute: Compute) -> torch.Tensor:
         if image.requires_grad:  # enough for the photograph's own code, not for a step
             raise torch.OutOfMemoryError("CUDA out of memory")
         return prepare(self, image, compute)
 
-    monkeypatch.setattr(Network, "_prepare", tight)
+    monkeypatch.setattr(Network, "prepare", tight)
     assert_refused(run("filter", CAT, "relu1_1:0,1", "--size", 32), "smaller --size")

@@ -16,10 +16,14 @@ from texton import Network, TextonError
 from texton.network.device import choose_compute
 from texton.network.weights import VGG19_CONVS, paper_vgg19
 
+EXACT = choose_compute("cpu", torch.float32)
 
-def plain_vgg19(image: torch.Tensor, last: str, pool: str = "avg") -> torch.Tensor:
-    """VGG-19 written out with functions, for comparison."""
-    weights = paper_vgg19()
+
+def plain_vgg19(
+    image: torch.Tensor, last: str, pool: str = "avg", scale: float = 1.0
+) -> torch.Tensor:
+    """VGG-19 written out with functions, for comparison; its weights times ``scale``."""
+    weights = {key: scale * value for key, value in paper_vgg19().items()}
     mean = torch.tensor([123.68, 116.779, 103.939]).reshape(1, 3, 1, 1)
     x = image * 255 - mean
     block = "1"
@@ -89,11 +93,12 @@ def test_encoding_stops_at_the_deepest_layer() -> None:
     network = Network(module)
     assert list(network.layers) == ["first", "act", "last", "act#2"]
     module.fail = True
-    network._copies.clear()
+    with torch.no_grad():
+        module.first.weight.mul_(2)  # a new copy, that fails
     assert network.encode(torch.rand(1, 3, 8, 8), "act")["act"].shape == (1, 4, 6, 6)
     with pytest.raises(ValueError, match="ran too far"):
         network.encode(torch.rand(1, 3, 8, 8), "last")
-    assert all(all_hooks(made) == 0 for _, made in network._copies.values())
+    assert all_hooks(network.frozen(EXACT)) == 0
 
 
 class Careful(nn.Module):
@@ -141,10 +146,59 @@ def test_training_on_is_seen() -> None:
     module = Fragile()
     network = Network(module)
     image = torch.rand(1, 3, 8, 8)
-    before = network.encode(image, "first")["first"]
+    seen = []
+    for change in (nn.Module.eval, double, put_in_others, put_in_others):
+        change(module)
+        seen.append((network.weights_hash, float(network.encode(image, "first")["first"].sum())))
+        assert network.weights_hash == seen[-1][0] == Network(module).weights_hash
+    assert len({name for name, _ in seen}) == len({total for _, total in seen}) == 4
+    put_in_others(module)
+    put_in_others(module)  # which may lie where those before the last lay
+    assert network.weights_hash == Network(module).weights_hash not in {name for name, _ in seen}
+
+
+def double(module: nn.Module) -> None:
     with torch.no_grad():
-        module.first.weight.mul_(2)
-    assert not torch.equal(before, network.encode(image, "first")["first"])
+        next(module.parameters()).mul_(2)
+
+
+def put_in_others(module: Fragile) -> None:
+    module.first.weight = nn.Parameter(torch.rand_like(module.first.weight))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_told(value: float) -> None:
+    module = Fragile()
+    with torch.no_grad():
+        module.last.weight[0, 0, 0, 0] = value
+    network = Network(module, name="broken")
+    with pytest.raises(TextonError, match=r"broken: weights hold NaN .*last\.weight, as float32"):
+        texton.invert_filter(torch.rand(1, 3, 16, 16), network, "act", 1, steps=3)
+    with torch.no_grad():
+        module.last.weight.fill_(1e6)
+    half = choose_compute("cpu", torch.float16)
+    with pytest.raises(TextonError, match=r"last\.weight, as float16"):
+        network.encode(torch.rand(1, 3, 16, 16), "act", half)
+
+
+def test_codes_that_are_no_numbers_are_told() -> None:
+    module = Fragile()
+    with torch.no_grad():
+        module.first.weight.abs_()
+    network = Network(module, mean=-1e30)
+    with pytest.raises(TextonError, match="'act' is too large to be squared"):
+        texton.invert_filter(torch.rand(1, 3, 16, 16), network, "act", 1, steps=3)
+    for wrong in ({"mean": float("nan")}, {"std": float("inf")}, {"input_range": float("nan")}):
+        with pytest.raises(TextonError, match=f"{next(iter(wrong))} is .*finite"):
+            Network(Fragile(), **wrong)
+
+
+def test_a_network_takes_no_options_of_its_making() -> None:
+    network = Network(Fragile())
+    assert texton.load_network(network) is network
+    for options in ({"weights": "other.pth"}, {"pooling": "max"}, {"bands": (0,)}):
+        with pytest.raises(TextonError, match="a Network already"):
+            texton.load_network(network, **options)
 
 
 def test_preactivation_is_what_enters_the_rectifier(net: Network, cat: torch.Tensor) -> None:
@@ -158,8 +212,8 @@ def test_weights_stay_frozen_and_gradients_reach_the_image(net: Network, cat: to
     image = cat.clone().requires_grad_(True)
     net.encode(image, "relu2_1")["relu2_1"].sum().backward()
     assert image.grad is not None and image.grad.abs().sum() > 0
-    for _, module in net._copies.values():
-        assert all(not p.requires_grad and p.grad is None for p in module.parameters())
+    weights = net.frozen(EXACT).parameters()
+    assert all(not weight.requires_grad and weight.grad is None for weight in weights)
 
 
 def test_too_small_an_image_is_told(net: Network) -> None:
@@ -195,7 +249,9 @@ def test_another_vgg19_by_file(tmp_path: Path, naming: str, suffix: str) -> None
         std = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
         with torch.no_grad():
             expected = shell[:7]((image - mean) / std)
-        torch.testing.assert_close(code, expected, rtol=1e-3, atol=1e-3)
+    else:
+        expected = plain_vgg19(image, "relu2_1", "max", scale=0.5)
+    torch.testing.assert_close(code, expected, rtol=1e-3, atol=1e-3)
     assert net.weights_hash != texton.load_network("vgg19").weights_hash
 
 
@@ -212,7 +268,6 @@ def test_only_frozen_modules_of_torchs_own_lend_their_weights() -> None:
             self.weight.data.div_(2)  # as some networks do
             return super().forward(x)
 
-    exact = choose_compute("cpu", torch.float32)
     image = torch.rand(1, 3, 16, 16)
     for kind, trained, lends in (
         (nn.Conv2d, False, True), (nn.Conv2d, True, False), (Scaled, False, False)
@@ -222,10 +277,10 @@ def test_only_frozen_modules_of_torchs_own_lend_their_weights() -> None:
         before = module[0].weight.detach().clone()
         net = Network(module)
         net.encode(image, "1")
-        copied = next(net._copy(exact).parameters())
+        copied = next(net.frozen(EXACT).parameters())
         assert (copied.data_ptr() == module[0].weight.data_ptr()) is lends
         assert module[0].weight.requires_grad is trained and not copied.requires_grad
-        net._copy(choose_compute("cpu", torch.bfloat16))
+        net.frozen(choose_compute("cpu", torch.bfloat16))
         torch.testing.assert_close(module[0].weight.detach(), before, rtol=0, atol=0)
         assert module[0].weight.dtype == torch.float32 and type(module[0]) is kind
         if lends:

@@ -151,7 +151,7 @@ def test_several_scales_are_solved_coarse_to_fine(net: Network) -> None:
     content = texton.read_image(CAT, 224)
     style = texton.read_image(COFFEE, 160)
     seen: list[int] = []
-    real = net._prepare
+    real = net.prepare
 
     def watched(image: torch.Tensor, compute: Compute) -> torch.Tensor:
         if image.requires_grad:
@@ -160,7 +160,7 @@ def test_several_scales_are_solved_coarse_to_fine(net: Network) -> None:
 
     from unittest.mock import patch
 
-    with patch.object(net, "_prepare", watched):
+    with patch.object(net, "prepare", watched):
         made = texton.stylize(content, [style], net, preset="fast")
     assert seen == sorted(seen) and len(set(seen)) == 2 and len(seen) == made.steps
     assert made.image.shape == content.shape[1:]

@@ -34,6 +34,11 @@ _TRACE_SIDES = (64, 96, 128, 224, 299, 32, 28)
 class Layer:
     """One layer of a network.
 
+    ``kind`` is ``conv``, ``pool`` or the class of its module, ``channels`` how many filters it
+    has. A layer that ``rectifies`` is silent where its pre-activation, the code of ``source``, has
+    a gradient; one that ``passes_through`` (a pool, a block that ends in a layer of its own) has
+    the pre-activation of its ``source``.
+
     ``stride`` is how many image pixels lie between neighbours of the code, ``receptive_field``
     the side in pixels of the square that one activation sees. It is None where the way to the
     layer is not a plain chain of modules, until it is ``measured``; None and measured means

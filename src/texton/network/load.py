@@ -49,10 +49,16 @@ def load_network(
         bands: the channels that pictures show; see `Network`.
 
     Raises:
-        TextonError: an unknown name or pooling; a package, file or download that is missing;
-            weights that are missing, damaged or do not fit.
+        TextonError: an unknown name or pooling; options for a `Network`, which has its own; a
+            package, file or download that is missing; weights that are missing, damaged or do
+            not fit.
     """
     if isinstance(network, Network):
+        if weights is not None or pooling != "avg" or bands is not None:
+            raise TextonError(
+                f"{network.name} is a Network already, with weights, pooling and bands of its own: "
+                "give them where it is made"
+            )
         return network
     if pooling not in POOLINGS:
         raise TextonError(f"unknown pooling '{pooling}': use avg or max")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -14,7 +12,8 @@ from torch import Tensor, nn
 from texton.errors import TextonError, first_line, near_names
 from texton.images.planes import hides_something, shown_bands
 from texton.network.device import Compute, choose_compute, is_out_of_memory
-from texton.network.hooks import Collected, collect, is_looked_into
+from texton.network.frozen import WeightsVersion, check_weights, frozen_copy, weights_hash_of
+from texton.network.hooks import Collected, collect
 from texton.network.layers import Layer, Trace, trace_layers
 from texton.network.receptive import measure_fields
 
@@ -67,16 +66,17 @@ class Network:
         self.details = dict(details or {})
         if self.saves_planes:
             self.details["bands"] = list(self.bands)
-        self._module = module
+        self.module = module
         self._mean = _per_channel(mean, channels, "mean")
         self._std = _per_channel(std, channels, "std")
-        self._range = float(input_range)
+        self._range = _per_channel(input_range, 1, "input_range").item()
         if not (bool((self._std > 0).all()) and self._range > 0):
             zero = "input_range" if self._range <= 0 else "std"
             raise TextonError(
                 f"{name}: {zero} is 0 or less, and divides: give what it trained with"
             )
-        self._copies: dict[Compute, tuple[object, nn.Module]] = {}
+        self._hashed: tuple[WeightsVersion, str] | None = None
+        self._copies: dict[Compute, tuple[WeightsVersion, nn.Module]] = {}
         self._affines: dict[torch.device, tuple[Tensor, Tensor]] = {}
         self._modified_later: set[str] = set()
 
@@ -88,15 +88,15 @@ class Network:
     @cached_property
     def measured_layers(self) -> dict[str, Layer]:
         """The layers with every receptive field known: some seconds for a deep network."""
-        return measure_fields(self._traced(), self._prepare, self.channels, self._trace)
+        return measure_fields(self._traced(), self.prepare, self.channels, self._trace)
 
     @cached_property
     def _trace(self) -> Trace:
-        return trace_layers(self._traced(), self._prepare, self.channels)
+        return trace_layers(self._traced(), self.prepare, self.channels)
 
     def _traced(self) -> nn.Module:
         """Its own parts, as they are known by: not the lean kind, whose rectifiers lose NaN."""
-        return self._frozen().to("cpu", torch.float32)
+        return frozen_copy(self.module, self.name).to("cpu", torch.float32)
 
     @cached_property
     def mean_colour(self) -> Tensor:
@@ -167,7 +167,7 @@ class Network:
         names = [layers] if isinstance(layers, str) else list(layers)
         for name in names:
             self.layer(name.removesuffix(INPUT))
-        module = self._copy(compute)
+        module = self.frozen(compute)
         wanted = [Collected.parse(name, INPUT) for name in names]
 
         def encode(image: Tensor) -> dict[str, Tensor]:
@@ -176,7 +176,7 @@ class Network:
                     f"{self.name} takes images (B, {self.channels}, H, W), not {tuple(image.shape)}"
                 )
             try:
-                return self._collect(module, self._prepare(image, compute), wanted)
+                return self._collect(module, self.prepare(image, compute), wanted)
             except (RuntimeError, AssertionError) as error:
                 if is_out_of_memory(error):
                     raise
@@ -185,15 +185,37 @@ class Network:
 
         return encode
 
-    @cached_property
+    def prepare(self, image: Tensor, compute: Compute) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] as the module takes them: (image · range − mean) / std."""
+        image = image.to(compute.device, torch.float32)
+        shift, scale = self._affine(compute.device)
+        prepared = torch.addcmul(shift, image, scale)
+        return prepared.to(compute.dtype).contiguous(memory_format=compute.memory_format)
+
+    def frozen(self, compute: Compute) -> nn.Module:
+        """The copy that codes come from, made anew whenever the weights have changed.
+
+        Raises:
+            TextonError: a module that cannot be copied; weights that are NaN or infinite.
+        """
+        version = WeightsVersion(self.module)
+        made_from, module = self._copies.get(compute, (None, None))
+        if module is None or made_from != version:
+            module = frozen_copy(self.module, self.name)
+            make_lean(module)
+            module = module.to(device=compute.device, dtype=compute.dtype)
+            module = module.to(memory_format=compute.memory_format)
+            check_weights(module, self.name)
+            self._copies[compute] = (version, module)
+        return module
+
+    @property
     def weights_hash(self) -> str:
-        """A hash of all parameters and buffers: which network made a picture."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self._module.state_dict().items()):
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """A hash of all parameters and buffers, as they are now: which network made a picture."""
+        version = WeightsVersion(self.module)
+        if self._hashed is None or self._hashed[0] != version:
+            self._hashed = version, weights_hash_of(self.module)
+        return self._hashed[1]
 
     def describe(self) -> dict[str, Any]:
         """What identifies the network, for settings and manifests."""
@@ -224,12 +246,6 @@ class Network:
             f"try another size: {first_line(error)}"
         )
 
-    def _prepare(self, image: Tensor, compute: Compute) -> Tensor:
-        image = image.to(compute.device, torch.float32)
-        shift, scale = self._affine(compute.device)
-        prepared = torch.addcmul(shift, image, scale)
-        return prepared.to(compute.dtype).contiguous(memory_format=compute.memory_format)
-
     def _affine(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """(image · range − mean) / std as shift + image · scale: one pass instead of three."""
         if device not in self._affines:
@@ -238,39 +254,6 @@ class Network:
                 (self._range / self._std).to(device),
             )
         return self._affines[device]
-
-    def _copy(self, compute: Compute) -> nn.Module:
-        version = tuple(
-            (tensor.data_ptr(), tensor._version)
-            for tensor in (*self._module.parameters(), *self._module.buffers())
-        )
-        made_from, module = self._copies.get(compute, (None, None))
-        if module is None or made_from != version:
-            module = self._frozen()
-            make_lean(module)
-            module = module.to(device=compute.device, dtype=compute.dtype)
-            module = module.to(memory_format=compute.memory_format)
-            self._copies[compute] = (version, module)
-        return module
-
-    def _frozen(self) -> nn.Module:
-        """A copy in evaluation mode, without gradients for the weights.
-
-        Those of torch's own modules are shared where they are frozen already and lie as they are
-        computed: such modules only read them.
-        """
-        memo: dict[int, Any] = {}
-        weights = list(self._module.parameters())
-        if all(map(_is_torchs, self._module.modules())) and all(map(_is_settled, weights)):
-            memo = {id(w): nn.Parameter(w.detach(), requires_grad=False) for w in weights}
-        try:
-            module = copy.deepcopy(self._module, memo).eval().requires_grad_(False)
-        except (RuntimeError, TypeError) as error:
-            raise TextonError(f"{self.name} cannot be copied: {first_line(error)}") from error
-        for part in module.modules():
-            if getattr(part, "inplace", False):
-                setattr(part, "inplace", False)  # noqa: B010 - not every module has it
-        return module
 
     def _check_size(self, image: Tensor, names: list[str]) -> None:
         needed = max(self.layer(name.removesuffix(INPUT)).stride for name in names)
@@ -282,17 +265,10 @@ class Network:
             )
 
 
-def _is_settled(weight: Tensor) -> bool:
-    last = weight.ndim != 4 or weight.is_contiguous(memory_format=torch.channels_last)
-    return last and not weight.requires_grad
-
-
-def _is_torchs(part: nn.Module) -> bool:
-    return type(part).__module__.startswith("torch.nn.") and not is_looked_into(part)
-
-
 def _per_channel(values: float | Sequence[float], channels: int, name: str) -> Tensor:
     tensor = torch.as_tensor(values, dtype=torch.float32).reshape(-1)
     if tensor.numel() not in (1, channels):
         raise TextonError(f"{name} has {tensor.numel()} values for {channels} channels")
+    if not bool(tensor.isfinite().all()):
+        raise TextonError(f"{name} is {tensor.tolist()}: give finite numbers, one or one a channel")
     return tensor.expand(channels).reshape(1, channels, 1, 1)

@@ -217,6 +217,11 @@ def _squares(code: Tensor) -> Tensor:
 
 
 def _positive(value: Tensor, layer: str) -> Tensor:
+    if not bool(value.isfinite().all()):
+        raise TextonError(
+            f"the photograph's code at '{layer}' is too large to be squared, infinite or NaN: "
+            "choose a layer before it, or look at the network's preprocessing"
+        )
     if not bool((value > 0).all()):
         raise TextonError(f"the photograph activates nothing at '{layer}': choose another layer")
     return value

@@ -18,7 +18,10 @@ from PIL import Image
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.serve import make_app
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
-from texton.jobs.store import UNIT_FORMAT, Store, Unit
+from texton.jobs.store import NO_PHOTO, UNIT_FORMAT, Store, Unit
+from texton.methods.catalogue import methods
+from texton.methods.method import Axis, Figure, Method
+from texton.methods.options import Options
 from texton.web.server import listen
 
 SIZE = (48, 32)
@@ -31,9 +34,18 @@ def fake_atlas(
     layers: Layers = (("relu1_1", 12), ("relu2_1", 40)),
     photos: Sequence[str] = ("cat", "cup"),
     status: Status = lambda unit: "ok",
+    method: str = "filter",
 ) -> Store:
-    """An atlas whose units have the status that ``status`` gives; None: not made yet."""
+    """An atlas whose units have the status that ``status`` gives; None: not made yet.
+
+    Of another method (see `fake_method`) it has the layers and photographs that there can be.
+    """
     width, height = SIZE
+    if method != "filter":
+        axes = methods()[method].axes
+        layers = layers if "layer" in axes else [(method, 1)]
+        layers = layers if "channel" in axes else [(name, 1) for name, _ in layers]
+        photos = photos if "photo" in axes else [NO_PHOTO]
     manifest = Manifest(
         texton="0.1.0",
         torch="2.0",
@@ -47,6 +59,7 @@ def fake_atlas(
             AtlasPhoto(name, f"photos/{name}.png", "0" * 16, f"{name}.jpg", width, height)
             for name in photos
         ),
+        method=method,
     )
     root.mkdir(parents=True, exist_ok=True)
     store = Store(root, manifest)
@@ -77,11 +90,28 @@ def add_unit(store: Store, unit: Unit, status: str = "ok") -> None:
         "achieved": 0.3 - (unit.channel * 17 % 100) / 500,
         "energy_share": (unit.channel * 53 % 100) / 1000,
         "leakage": 0.9,
+        "sharpness": 0.25 if unit.photo == "cat" else 0.75,
         "command": f"texton filter {unit.photo}.jpg '{unit.layer}:{unit.channel}' --size 48",
     }
     if status == "failed":
         record = {**{k: v for k, v in record.items() if k != "error"}, "reason": "out of <memory>"}
     store.sidecar(unit).write_text(json.dumps(record))
+
+
+def fake_method(*axes: Axis) -> Method:
+    """A method whose pictures those axes tell apart, with a figure of its own."""
+    sharpness = Figure(
+        "sharpness", "Sharpness", "How much detail is left.", "percent", digits=0, better="high"
+    )
+    return Method(
+        name="blur",
+        title="Photographs out of focus",
+        caption="{photo}, blurred by {unit}",
+        axes=axes,
+        options=Options,
+        figures=(sharpness,),
+        make=lambda task, on_step: iter(()),
+    )
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.fake_atlas import add_unit, fake_atlas, serving
+from tests.fake_atlas import add_unit, fake_atlas, fake_method, serving
 from texton.atlas.index import TextureIndex
 from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.export import export
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.site import Site
 from texton.jobs.store import Unit
+from texton.methods.catalogue import methods
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -116,7 +117,7 @@ def test_the_grid_shows_sorts_and_changes_photograph(visit: Visit, site: str) ->
     by_error = sorted(range(120), key=lambda channel: (channel * 37 % 100, channel))
     assert captions(page)[:6] == [str(channel) for channel in by_error[:6]]
     assert "sort=error" in page.url
-    page.select_option("[name=sort]", "energy")
+    page.select_option("[name=sort]", "energy_share")
     by_energy = sorted(range(120), key=lambda channel: (-(channel * 53 % 100), channel))
     assert captions(page)[:6] == [str(channel) for channel in by_energy[:6]]
     page.check("[name=photo][value=cup]", force=True)
@@ -188,7 +189,7 @@ def test_a_resize_keeps_the_focus_and_shows_it(visit: Visit, site: str) -> None:
 
 def test_the_way_back_leads_to_the_filter_that_was_opened(visit: Visit, site: str) -> None:
     page = visit.page
-    page.goto(f"{site}/relu2_1/index.html?sort=energy")
+    page.goto(f"{site}/relu2_1/index.html?sort=energy_share")
     page.focus('.grid [tabindex="0"]')
     page.keyboard.press("Control+End")
     last, scrolled = focused(page), page.evaluate("scrollY")
@@ -391,6 +392,75 @@ def test_5504_tiles_can_be_used_within_a_second(browser: Any, tmp_path: Path) ->
         print(f"{address}: {MANY} tiles, drawn after {min(times):.0f} ms")
         assert min(times) < 1000, times
     context.close()
+
+
+TILES = """() => {
+  const { layers, photos } = texton.atlas();
+  const bySlug = (all, slug) => all.find((one) => one.slug === slug);
+  return [...document.querySelectorAll(".tile")].map((tile) => {
+    const [, slug, channel, photo] = /^(.*):([0-9]+)@(.*)$/.exec(tile.dataset.unit);
+    const badge = tile.querySelector(".badge");
+    const status = badge ? badge.textContent : tile.querySelector("img") ? "ok" : null;
+    const made = texton.tile(
+      bySlug(layers, slug), Number(channel), bySlug(photos, photo), status,
+      !tile.querySelector(".of"));
+    return made.isEqualNode(tile) ? "same" : `${tile.outerHTML}\n${made.outerHTML}`;
+  });
+}"""
+
+
+def test_a_tile_is_the_same_by_script_and_by_template(
+    visit: Visit, site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = {0: "ok", 1: "dead", 2: "failed"}
+    layers = [("<b> 'a'&\"", 4)]
+    odd = fake_atlas(tmp_path / "odd", layers, ["cat"], lambda u: states.get(u.channel or 0))
+    addresses = [f"{site}/index.html", f"{site}/relu1_1/7.html", f"{tmp_path}/s0/index.html"]
+    export(Site(Catalog.read(odd)), tmp_path / "s0")
+    for axes in (("photo",), ("photo", "layer"), ("layer", "channel")):
+        monkeypatch.setitem(methods(), "blur", fake_method(*axes))
+        store = fake_atlas(tmp_path / f"a{len(addresses)}", method="blur")
+        export(Site(Catalog.read(store)), tmp_path / f"s{len(addresses)}")
+        addresses.append(f"{tmp_path}/s{len(addresses)}/index.html")
+    for address in addresses:
+        visit.page.goto(address if ":" in address else f"file://{address}")
+        found = visit.page.evaluate(TILES)
+        assert len(found) >= 2 and set(found) == {"same"}, address
+
+
+def test_an_atlas_of_photographs_alone_is_shown_by_photograph(
+    visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(methods(), "blur", fake_method("photo"))
+    store = fake_atlas(
+        tmp_path,
+        method="blur",
+        photos=["cat", "cup"],
+        status=lambda u: "ok" if u.photo == "cat" else None,
+    )
+    page = visit.page
+    with serving(Follower(store)) as address:
+        page.goto(f"{address}/blur/index.html")
+        assert captions(page) == ["cat", "cup"]
+        add_unit(store, Unit("blur", 0, "cup"))
+        page.wait_for_selector("[aria-label='blur:cup, sharpness 75 %']")
+        page.select_option("[name=sort]", "sharpness")
+        assert captions(page) == ["cup", "cat"]
+        page.click("[aria-label='blur:cat, sharpness 25 %']")
+        page.wait_for_url("**/blur/0.html#on-1")
+        assert page.title().startswith("blur ·") and page.inner_text("h1") == "blur"
+        page.fill("#find", "cup")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/blur/0.html#on-2")
+        page.click("#compare")
+        page.wait_for_selector("tbody tr")
+        page.wait_for_function("document.getElementById('right').src.endsWith('/blur/0.cup.png')")
+        assert page.locator("tbody tr").all_inner_texts() == ["Sharpness\t25 %\t75 %"]
+        assert page.get_attribute("#left", "alt") == "cat, blurred by blur"
+        page.fill("[name=a]", "")
+        page.press("[name=a]", "Enter")
+        page.wait_for_function("document.getElementById('left').src.endsWith('photos/cat.png')")
+        page.goto("about:blank")
 
 
 def test_pictures_appear_while_an_atlas_is_built(visit: Visit, tmp_path: Path) -> None:

@@ -41,6 +41,11 @@ def thumbnail(layer: str, channel: int, photo: str) -> str:
     return f"{slug(layer)}/{channel}.{slug(photo)}.thumb.webp"
 
 
+def unit(layer: str, channel: int, photo: str) -> str:
+    """What pages and news of a build call a unit."""
+    return f"{slug(layer)}:{channel}@{slug(photo)}"
+
+
 def photograph(photo: str) -> str:
     return f"photos/{slug(photo)}.png"
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from texton.atlas.site.pictures import is_whole
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto
 from texton.jobs.store import PICTURED, Store, Unit
+from texton.methods.catalogue import find_method, methods
+from texton.methods.method import ERROR, Figure, Method
+from texton.methods.options import Options
 
 Record = dict[str, Any]
-FIGURES = {  # the site's short names, and the sidecars'
-    "error": "error",
-    "achieved": "achieved",
-    "energy": "energy_share",
-    "leakage": "leakage",
-}
 
 
 @dataclass
@@ -27,11 +24,12 @@ class Catalog:
     """An atlas in memory: ``records`` are the sidecars that were there when it was looked."""
 
     store: Store
+    method: Method
     records: dict[Unit, Record] = field(default_factory=dict)
 
     @classmethod
     def read(cls, store: Store) -> Catalog:
-        catalog = cls(store)
+        catalog = cls(store, method_of(store))
         catalog.records.update(catalog.missing())
         return catalog
 
@@ -64,7 +62,7 @@ class Catalog:
 
     def snapshot(self) -> Catalog:
         """What is known now, for pages that are made while more comes in."""
-        return Catalog(self.store, dict(self.records))
+        return replace(self, records=dict(self.records))
 
     def alive(self) -> list[Unit]:
         """The units whose picture shows a live filter, in order."""
@@ -87,29 +85,35 @@ class Catalog:
         record = self.records.get(unit)
         return record is not None and record["status"] in PICTURED
 
-    def of_layer(self, layer: AtlasLayer) -> Iterable[Record]:
-        """The layer's records, by filter and photograph."""
-        for channel in layer.channels:
-            for photo in self.photos:
-                record = self.records.get(Unit(layer.name, channel, photo.name))
-                if record is not None:
-                    yield record
+    def name(self, layer: str, channel: int) -> str:
+        """How a picture is called, whatever its photograph: ``relu4_2:17``, or as its layer.
+
+        A method without layers has one of its own name.
+        """
+        return f"{layer}:{channel}" if "channel" in self.method.axes else layer
+
+    def figures(self, unit: Unit) -> list[Any]:
+        """A unit as the pages' scripts have it: its status, and the figures that people see."""
+        record = self.records.get(unit, {})
+        values = (number(record, figure.key) for figure in self.method.shown())
+        # Four digits are enough to sort by.
+        short = (None if value is None else float(f"{value:.4g}") for value in values)
+        return [record.get("status"), *short]
 
     def summary(self, layer: AtlasLayer) -> dict[str, Any]:
         """A layer's figures: units ``planned`` and ``done``, filters silent on every photograph
-        (``dead``), units that ``failed``, and the median ``error``."""
-        records = list(self.of_layer(layer))
-        errors = [
-            record["error"]
-            for record in records
-            if record["status"] == "ok" and record.get("error") is not None
-        ]
+        (``dead``), units that ``failed``, and the ``median`` of the first figure that is shown."""
+        units = [Unit(layer.name, c, photo.name) for c in layer.channels for photo in self.photos]
+        records = [self.records[unit] for unit in units if unit in self.records]
+        alive = [record for record in records if record["status"] == "ok"]
+        shown = self.method.shown()[:1]
+        known = [n for x in shown for r in alive if (n := number(r, x.key)) is not None]
         return {
-            "planned": len(layer.channels) * len(self.photos),
+            "planned": len(units),
             "done": sum(record["status"] in PICTURED for record in records),
             "dead": sum(self._silent(layer.name, channel) for channel in layer.channels),
             "failed": sum(record["status"] == "failed" for record in records),
-            "error": statistics.median(errors) if errors else None,
+            "median": statistics.median(known) if known else None,
         }
 
     def counts(self) -> dict[str, int]:
@@ -125,13 +129,50 @@ class Catalog:
         return bool(made) and all(status == "dead" for status in made)
 
 
-def figures(record: Record | None) -> list[Any]:
-    """A record as the pages' scripts have it: status, error, achieved, energy, leakage."""
-    if record is None:
-        return [None] * (1 + len(FIGURES))
-    return [record["status"], *(_short(record.get(key)) for key in FIGURES.values())]
+def number(record: Mapping[str, Any], key: str) -> float | None:
+    """A figure of a record; None where there is none, or something that is no finite number."""
+    value = record.get(key)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return value if abs(value) <= sys.float_info.max else None
 
 
-def _short(value: float | None) -> float | None:
-    """Four digits are enough to sort by; JSON knows no infinity."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
+def method_of(store: Store) -> Method:
+    name = store.manifest.method
+    return _FILTERS if name == "filter" and name not in methods() else find_method(name)
+
+
+_FILTERS = Method(  # until methods declare themselves
+    "filter",
+    "What a filter extracts from a photograph",
+    "The texture that {unit} extracts from {photo}",
+    ("photo", "layer", "channel"),
+    Options,
+    (
+        ERROR,
+        Figure(
+            "achieved",
+            "Achieved",
+            "How much of the activity that the target asks of the filter is reached.",
+            "percent",
+            1,
+            "high",
+        ),
+        Figure(
+            "energy_share",
+            "Energy",
+            "The filter's share of the layer's energy in the photograph.",
+            "percent",
+            2,
+        ),
+        Figure(
+            "leakage",
+            "Leakage",
+            "The share of the picture's energy in other filters of the layer.",
+            "percent",
+            1,
+            "low",
+        ),
+    ),
+    lambda task, on_step: iter(()),
+)

@@ -15,7 +15,7 @@ from typing import Any
 from texton.atlas.index import TextureIndex
 from texton.atlas.similar import Map, Similar
 from texton.atlas.site import addresses
-from texton.atlas.site.catalog import Catalog, figures
+from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.site import Site
 from texton.errors import TextonError
 from texton.jobs.store import Store, Unit
@@ -175,13 +175,8 @@ class Follower:
             self._status = status
 
     def _spelled(self, unit: Unit) -> list[Any]:
-        shown = figures(self._catalog.records.get(unit))
-        return [
-            addresses.slug(str(unit.layer)),
-            unit.channel,
-            addresses.slug(str(unit.photo)),
-            shown,
-        ]
+        layer, photo = (addresses.slug(str(name)) for name in (unit.layer, unit.photo))
+        return [layer, unit.channel, photo, self._catalog.figures(unit)]
 
 
 def _good_maps(catalog: Catalog, live: list[Unit], similar: Similar) -> dict[str, Map]:

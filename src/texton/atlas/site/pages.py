@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
-from texton.atlas.similar import Filter, Similar
+from texton.atlas.similar import Similar
 from texton.atlas.site import addresses
-from texton.atlas.site.catalog import FIGURES, Catalog, figures
+from texton.atlas.site.catalog import Catalog, Record, number
 from texton.errors import optional
-from texton.jobs.manifest import AtlasLayer
+from texton.jobs.manifest import AtlasLayer, AtlasPhoto
 from texton.jobs.store import Unit
+from texton.methods.method import SECONDS, STEPS, Figure
 
 with optional("atlas"):
     import jinja2
 
 STRIP = 12  # tiles of a layer on the overview
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A small picture that leads to a filter's page; no ``image`` while it is not made."""
-
-    layer: str
-    channel: int
-    unit: str
-    page: str
-    image: str | None
-    status: str | None
-    width: int
-    height: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.layer}:{self.channel}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ class Pages:
             "../",
             current=layer.name,
             layer=self._about(layer),
-            layer_channels=layer.channels,
+            filters_here=[(c, self.catalog.name(layer.name, c)) for c in layer.channels],
             scripts=scripts,
         )
 
@@ -80,43 +64,49 @@ class Pages:
             layer.channels[at] if 0 <= at < len(layer.channels) else None for at in around
         )
         found = (layer.name, channel)
+        first = self.catalog.photos[0]
+        tiles = {
+            key: [self._tile(*near, first, layer.name) for near in similar.get(found, ())]
+            for key, similar in (("same", self.similar.same), ("others", self.similar.others))
+        }
         return self._render(
             "filter.html",
             "../",
             current=layer.name,
             layer=self._about(layer),
             channel=channel,
+            name=self.catalog.name(*found),
             before=before,
             after=after,
-            pictures=[self._picture(layer, channel, index) for index in range(self._photo_count)],
-            same=self._tiles(self.similar.same.get(found, ())),
-            others=self._tiles(self.similar.others.get(found, ())),
+            pictures=[self._picture(layer, channel, photo) for photo in self.catalog.photos],
+            **tiles,
         )
 
     def atlas_data(self) -> str:
-        """What every page's script knows: layers, filters and photographs by name."""
-        manifest = self.catalog.store.manifest
+        """What every page's script knows: the method and its figures, layers, photographs."""
+        catalog = self.catalog
+        method = catalog.method
+        figure_keys = ("key", "label", "show", "digits", "better", "help")
         return _script(
             "atlas",
             {
-                "network": manifest.network,
+                "network": catalog.store.manifest.network,
+                "method": _some(method, ("name", "title", "caption", "axes")),
+                "figures": [_some(figure, figure_keys) for figure in method.shown()],
                 "layers": [
                     {
                         "name": layer.name,
                         "slug": addresses.slug(layer.name),
                         "ranges": _ranges(layer.channels),
-                        "filters": layer.filters,
                     }
-                    for layer in manifest.layers
+                    for layer in catalog.layers
                 ],
                 "photos": [
                     {
-                        "name": photo.name,
+                        **_some(photo, ("name", "width", "height")),
                         "slug": addresses.slug(photo.name),
-                        "width": photo.width,
-                        "height": photo.height,
                     }
-                    for photo in manifest.photos
+                    for photo in catalog.photos
                 ],
                 "thumbnails": self.thumbnails,
             },
@@ -124,16 +114,12 @@ class Pages:
 
     def layer_data(self, layer: AtlasLayer) -> str:
         """A layer's figures in columns, a value per filter, for each photograph; and its map."""
+        keys = ("status", *(figure.key for figure in self.catalog.method.shown()))
         columns = []
         for photo in self.catalog.photos:
             units = [Unit(layer.name, channel, photo.name) for channel in layer.channels]
-            rows = [figures(self.catalog.records.get(unit)) for unit in units]
-            columns.append(
-                {
-                    key: [row[place] for row in rows]
-                    for place, key in enumerate(("status", *FIGURES))
-                }
-            )
+            rows = [self.catalog.figures(unit) for unit in units]
+            columns.append({key: [row[at] for row in rows] for at, key in enumerate(keys)})
         found = self.similar.maps.get(layer.name)
         laid_out = found and {
             "columns": found.columns,
@@ -151,29 +137,28 @@ class Pages:
             },
         )
 
-    @property
-    def _photo_count(self) -> int:
-        return len(self.catalog.photos)
-
     def _render(self, template: str, root: str, **more: Any) -> str:
-        context = {
-            **self._common,
-            "current": None,
-            "root": root,
-        }
-        return _environment().get_template(template).render({**context, **more})
+        context = {**self._common, "current": None, "root": root, **more}
+        return _environment().get_template(template).render(context)
 
     @cached_property
     def _common(self) -> dict[str, Any]:
+        catalog = self.catalog
+        last = catalog.layers[-1]
         return {
-            "manifest": self.catalog.store.manifest,
-            "filters": self.catalog.filters,
-            "counts": self.catalog.counts(),
+            "manifest": catalog.store.manifest,
+            "method": catalog.method,
+            "axes": catalog.method.axes,
+            "figures": catalog.method.shown(),
+            "example": catalog.name(last.name, last.channels[0]),
+            "filters": catalog.filters,
+            "counts": catalog.counts(),
             "photos": [
                 {"photo": photo, "image": addresses.photograph(photo.name)}
-                for photo in self.catalog.photos
+                for photo in catalog.photos
             ],
-            "nav": [(x.name, addresses.layer_page(x.name)) for x in self.catalog.layers],
+            "nav": [(x.name, addresses.layer_page(x.name)) for x in catalog.layers],
+            "told": _settings(catalog.store.manifest.settings),
             "live": self.live,
         }
 
@@ -183,74 +168,88 @@ class Pages:
 
     def _about(self, layer: AtlasLayer) -> dict[str, Any]:
         if layer.name not in self._told:
-            self._told[layer.name] = self._summary(layer)
+            self._told[layer.name] = {
+                "name": layer.name,
+                "page": addresses.layer_page(layer.name),
+                "filters": layer.filters,
+                "chosen": len(layer.channels),
+                "stride": layer.stride,
+                "field": layer.receptive_field,
+                **self.catalog.summary(layer),
+            }
         return self._told[layer.name]
 
-    def _summary(self, layer: AtlasLayer) -> dict[str, Any]:
-        return {
-            "name": layer.name,
-            "page": addresses.layer_page(layer.name),
-            "filters": layer.filters,
-            "chosen": len(layer.channels),
-            "stride": layer.stride,
-            "field": layer.receptive_field,
-            **self.catalog.summary(layer),
-        }
-
-    def _strip(self, layer: AtlasLayer) -> list[Tile]:
+    def _strip(self, layer: AtlasLayer) -> list[dict[str, Any]]:
         """Some filters that stand for the layer: spread over its map, the clearest of each part.
 
-        Without a map, spread over its channels.
+        Without a map, spread over its channels; without channels, the first photographs.
         """
-        photo = self.catalog.photos[0].name
-        found = self.similar.maps.get(layer.name)
-        walk = found.walk() if found else list(layer.channels)
+        photos = self.catalog.photos
+        if self._by_photo:
+            shown = [(layer.channels[0], photo) for photo in photos[:STRIP]]
+        else:
+            found = self.similar.maps.get(layer.name)
+            walk = found.walk() if found else list(layer.channels)
+            edges = [len(walk) * place // STRIP for place in range(STRIP + 1)]
+            parts = [walk[low:high] for low, high in pairwise(edges) if high > low]
+            clearness = partial(self._clearness, layer.name)
+            shown = [(max(part, key=clearness), photos[0]) for part in parts]
+        return [self._tile(layer.name, channel, photo, layer.name) for channel, photo in shown]
 
-        def clearness(channel: int) -> tuple[bool, float]:
-            record = self.catalog.records.get(Unit(layer.name, channel, photo), {})
-            return record.get("status") == "ok", record.get("achieved") or 0.0
+    def _clearness(self, layer: str, channel: int) -> tuple[bool, float]:
+        """What is high where a picture is good says it better than a small error."""
+        record = self.catalog.records.get(Unit(layer, channel, self.catalog.photos[0].name), {})
+        signs = {"high": 1.0, "low": -1.0}
+        judged = [x for x in self.catalog.method.shown() if x.better]
+        judged.sort(key=lambda figure: figure.better != "high")
+        value = number(record, judged[0].key) if judged else None
+        clear = -math.inf if value is None else signs[judged[0].better or "high"] * value
+        return record.get("status") == "ok", clear
 
-        edges = [len(walk) * place // STRIP for place in range(STRIP + 1)]
-        parts = [walk[low:high] for low, high in pairwise(edges) if high > low]
-        return self._tiles([(layer.name, max(part, key=clearness)) for part in parts])
+    @property
+    def _by_photo(self) -> bool:
+        """Whether a layer's pictures are told apart by their photographs alone."""
+        axes = self.catalog.method.axes
+        return "photo" in axes and "channel" not in axes
 
-    def _tiles(self, filters: Sequence[Filter]) -> list[Tile]:
-        photo = self.catalog.photos[0]
+    def _tile(self, layer: str, channel: int, photo: AtlasPhoto, here: str) -> dict[str, Any]:
+        """A small picture that leads to a unit's page; no ``image`` while it is not made.
+
+        Its caption is the number or photograph alone on what is about the layer ``here``.
+        """
+        unit = Unit(layer, channel, photo.name)
         address = addresses.thumbnail if self.thumbnails else addresses.picture
-        tiles = []
-        for layer, channel in filters:
-            unit = Unit(layer, channel, photo.name)
-            record = self.catalog.records.get(unit)
-            shown = address(*_place(unit)) if self.catalog.pictured(unit) else None
-            tiles.append(
-                Tile(
-                    layer,
-                    channel,
-                    f"{addresses.slug(layer)}:{channel}@{addresses.slug(photo.name)}",
-                    addresses.filter_page(layer, channel),
-                    shown,
-                    record["status"] if record else None,
-                    photo.width,
-                    photo.height,
-                )
-            )
-        return tiles
+        own: int | str | None = channel if "channel" in self.catalog.method.axes else None
+        page = addresses.filter_page(layer, channel)
+        if self._by_photo:
+            own, page = photo.name, f"{page}#on-{self.catalog.photos.index(photo) + 1}"
+        return {
+            "name": self.catalog.name(layer, channel),
+            "layer": layer,
+            "own": own,
+            "short": own is not None and layer == here,
+            "unit": addresses.unit(layer, channel, photo.name),
+            "page": page,
+            "image": address(layer, channel, photo.name) if self.catalog.pictured(unit) else None,
+            "status": self.catalog.records.get(unit, {}).get("status"),
+            "photo": photo,
+        }
 
-    def _picture(self, layer: AtlasLayer, channel: int, index: int) -> dict[str, Any]:
-        photo = self.catalog.photos[index]
-        unit = Unit(layer.name, channel, photo.name)
-        shown = self.catalog.pictured(unit)
+    def _picture(self, layer: AtlasLayer, channel: int, photo: AtlasPhoto) -> dict[str, Any]:
+        place = (layer.name, channel, photo.name)
+        name = self.catalog.name(layer.name, channel)
         return {
             "photo": photo,
             "photograph": addresses.photograph(photo.name),
-            "record": self.catalog.records.get(unit),
-            "image": addresses.picture(*_place(unit)) if shown else None,
-            "unit": f"{addresses.slug(layer.name)}:{channel}@{addresses.slug(photo.name)}",
+            "record": self.catalog.records.get(Unit(*place)),
+            "image": addresses.picture(*place) if self.catalog.pictured(Unit(*place)) else None,
+            "caption": self.catalog.method.caption.format(unit=name, photo=photo.name),
+            "unit": addresses.unit(*place),
         }
 
 
-def _place(unit: Unit) -> tuple[str, int, str]:
-    return str(unit.layer), unit.channel or 0, str(unit.photo)
+def _some(of: object, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in names}
 
 
 def _ranges(channels: Sequence[int]) -> list[list[int]]:
@@ -270,12 +269,14 @@ def _script(kind: str, value: dict[str, Any]) -> str:
     return f"(window.texton=window.texton||{{data:[]}}).data.push([{json.dumps(kind)},{told}]);\n"
 
 
-def _percent(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+def _settings(told: Mapping[str, Any]) -> str:
+    """What people ask first of how the pictures were made."""
+    forms = {"preset": "{} preset", "size": "{} px", "seed": "seed {}"}
+    return ", ".join(form.format(told[key]) for key, form in forms.items() if key in told)
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _text(record: Record, figure: Figure) -> str:
+    return figure.text(number(record, figure.key))
 
 
 @lru_cache(maxsize=1)
@@ -287,5 +288,6 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, number=_number)
+    environment.filters["text"] = _text
+    environment.globals.update(seconds=SECONDS, steps=STEPS)
     return environment

@@ -36,8 +36,8 @@ class Site:
         """Every address, as a path relative to the site's root."""
         yield from ("index.html", "all.html", "compare.html", "assets/atlas.js")
         yield from (f"assets/{name}" for name in _STATIC)
-        for photo in self.catalog.photos:
-            yield addresses.photograph(photo.name)
+        if "photo" in self.catalog.method.axes:
+            yield from (addresses.photograph(photo.name) for photo in self.catalog.photos)
         for layer in self.catalog.layers:
             yield addresses.layer_page(layer.name)
             yield addresses.layer_data(layer.name)

@@ -7,7 +7,6 @@
   const slider = document.getElementById("slider");
   const table = document.getElementById("figures");
   const note = document.getElementById("note");
-  const FIGURES = ["error", "achieved", "energy", "leakage"];
 
   // "relu4_2:17@chelsea", "@chelsea" for the photograph itself.
   function read(side, text) {
@@ -23,8 +22,8 @@
     if (!text) return { photo, label: photo.name, image: `${texton.root}photos/${photo.slug}.png` };
     const found = texton.find(text, null);
     if (found.problem) return found;
-    if (found.channel === null) return { problem: `Which filter of ${found.layer.name}? Write ${found.layer.name}:${found.layer.ranges[0][0]}.` };
-    const label = `${found.layer.name}:${found.channel}${atlas.photos.length > 1 ? ` on ${photo.name}` : ""}`;
+    if (found.channel === null) return { problem: `Which filter of ${found.layer.name}? Write ${texton.name(found.layer, found.layer.ranges[0][0])}.` };
+    const label = `${texton.name(found.layer, found.channel)}${atlas.photos.length > 1 ? ` on ${photo.name}` : ""}`;
     return { ...found, photo, label, image: texton.picture(found.layer.slug, found.channel, photo.slug, true) };
   }
 
@@ -46,11 +45,11 @@
     const layer = await data(of.layer.slug);
     const columns = layer && layer.photos[atlas.photos.indexOf(of.photo)];
     const at = layer ? layer.channels.indexOf(of.channel) : -1;
-    return columns && at >= 0 ? { status: columns.status[at], ...Object.fromEntries(FIGURES.map((key) => [key, columns[key][at]])) } : null;
+    return columns && at >= 0 ? Object.fromEntries(Object.entries(columns).map(([key, values]) => [key, values[at]])) : null;
   }
 
   function place(image, of) {
-    image.alt = of.layer ? `Texture of ${of.label}` : `The photograph ${of.label}`;
+    image.alt = of.layer ? atlas.method.caption.replace("{unit}", texton.name(of.layer, of.channel)).replace("{photo}", of.photo.name) : `The photograph ${of.label}`;
     if (image.getAttribute("src") !== of.image) image.src = of.image;
   }
 
@@ -66,7 +65,7 @@
     stage.style.setProperty("--shape", width / height);
     stage.style.setProperty("--most", `${9 * width}px`); // beyond that there is only blur
     stage.style.aspectRatio = `${width} / ${height}`;
-    const spell = (of) => encodeURIComponent(`${of.layer ? `${of.layer.name}:${of.channel}` : ""}@${of.photo.name}`);
+    const spell = (of) => encodeURIComponent(`${of.layer ? texton.name(of.layer, of.channel) : ""}@${of.photo.name}`);
     try {
       history.replaceState(null, "", `${location.pathname}?a=${spell(a)}&b=${spell(b)}`);
     } catch { /* a browser that keeps the address of files as it is */ }
@@ -85,15 +84,9 @@
       place(document.getElementById("left"), a);
       place(document.getElementById("right"), b);
     }
-    table.tBodies[0].replaceChildren(...FIGURES.map((key) => {
-      const row = document.createElement("tr");
-      const head = document.createElement("th");
-      head.scope = "row";
-      head.textContent = key[0].toUpperCase() + key.slice(1);
-      row.append(head);
-      told.forEach((one) => { row.insertCell().textContent = one ? texton.show[key](one[key]) : "–"; });
-      return row;
-    }));
+    table.tBodies[0].replaceChildren(...atlas.figures.map((figure) => texton.make("tr", {},
+      texton.make("th", { scope: "row", title: figure.help }, figure.label),
+      ...told.map((one) => texton.make("td", {}, one ? texton.text(figure, one[figure.key]) : "–")))));
   }
 
   function slide() {
@@ -102,8 +95,8 @@
 
   const asked = new URLSearchParams(location.search);
   const first = atlas.layers[0], low = first.ranges[0][0];
-  read("a", asked.get("a") ?? `${first.name}:${low}@${atlas.photos[0].name}`);
-  read("b", asked.get("b") ?? `@${atlas.photos[0].name}`);
+  read("a", asked.get("a") ?? `${texton.name(first, low)}@${atlas.photos[0].name}`);
+  read("b", asked.get("b") ?? `${texton.by("photo") ? "" : texton.name(first, low)}@${atlas.photos[0].name}`);
   form.addEventListener("change", update);
   form.addEventListener("submit", (event) => { event.preventDefault(); update(); });
   slider.addEventListener("input", slide);

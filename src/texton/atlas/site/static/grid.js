@@ -10,19 +10,23 @@
   const CAPTION = 20, SPARE_ROWS = 1, MAP_LEAST = 34;
   const gap = () => parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--gap"));
 
+  // Without channels the photographs stand side by side; otherwise one of them is chosen.
+  const photos = texton.by("channel") || !texton.by("photo") ? [null] : atlas.photos;
   const items = layers.flatMap((layer) => {
     const about = atlas.layers.find((one) => one.slug === layer.slug);
-    return layer.channels.map((channel, at) => ({ layer, about, channel, at }));
+    const one = (channel, at) => (photo) => ({ layer, about, channel, at, photo });
+    return layer.channels.flatMap((channel, at) => photos.map(one(channel, at)));
   });
   const rows = new Map(); // row number -> its element
   let photo = 0, sort = "channel", view = "grid", size = 112;
   let slots = [], columns = 1, shape = {}, active = 0, about = "";
   let here = location.hash.slice(1); // the filter that was opened last: where to come back to
 
-  const value = (item, key) => item.layer.photos[photo][key][item.at];
-  const name = (item) => `${item.about.name}:${item.channel}`;
-  const anchor = (item) => encodeURIComponent(many ? name(item) : item.channel);
-  const figureShown = () => (sort === "channel" || sort === "texture" ? "error" : sort);
+  const photoOf = (item) => item.photo || atlas.photos[photo];
+  const value = (item, key) => item.layer.photos[atlas.photos.indexOf(photoOf(item))][key][item.at];
+  const own = (item) => (item.photo ? item.photo.name : item.channel);
+  const anchor = (item) => encodeURIComponent(many ? `${item.about.name}:${own(item)}` : own(item));
+  const figureShown = () => atlas.figures.find((figure) => figure.key === sort) || atlas.figures[0];
 
   // ---- order and geometry -------------------------------------------------------------------
 
@@ -35,7 +39,7 @@
       const first = new Map(layers.map((layer, number) => [layer, number]));
       return items.slice().sort((a, b) => first.get(a.layer) - first.get(b.layer) || (at(a) === at(b) ? a.at - b.at : at(a) - at(b)));
     }
-    const sign = sort === "achieved" || sort === "energy" ? -1 : 1;
+    const sign = figureShown().better === "low" ? 1 : -1;
     const key = (item) => {
       const found = value(item, sort);
       return found === null ? Infinity : sign * found;
@@ -53,7 +57,9 @@
     }
     const left = map ? items.filter((item) => map.cells[item.at] < 0).length : 0;
     const unmapped = view === "map" && !map ? "There is no map yet: it is made from finished pictures." : "";
-    const shown = map ? "" : `Shown with each filter: its ${figureShown()}.`;
+    const figure = figureShown();
+    const shown = map || !figure ? "" : `Shown with each ${texton.by("channel") ? "filter" : "picture"}: its ${figure.label.toLowerCase()}.`;
+    note.title = shown && figure.help;
     about = unmapped || (left ? `${left} filter${left === 1 ? " has" : "s have"} no texture to place: dead, or not made yet.` : shown);
     tellOf(null);
     grid.classList.toggle("map", !!map);
@@ -136,42 +142,13 @@
   }
 
   function makeTile(item, slot) {
-    const status = value(item, "status");
-    const key = figureShown();
-    const figure = value(item, key);
-    const tile = document.createElement("a");
-    tile.className = "tile";
-    tile.href = `${texton.root}${item.layer.slug}/${item.channel}.html`;
+    const figure = figureShown();
+    const tile = texton.tile(item.about, item.channel, photoOf(item), value(item, "status"), !many, figure, figure && value(item, figure.key));
     tile.tabIndex = slot === active ? 0 : -1;
     tile.dataset.slot = slot;
-    const told = status === "ok" ? `, ${key} ${texton.show[key](figure)}` : status ? `, ${status}` : ", not made yet";
-    tile.setAttribute("aria-label", name(item) + told);
-    const frame = document.createElement("span");
-    frame.className = "frame";
-    frame.style.height = `${shape.height}px`;
-    frame.style.display = "block";
-    if (status === "ok" || status === "dead") {
-      const image = document.createElement("img");
-      image.alt = "";
-      image.decoding = "async";
-      image.src = texton.picture(item.layer.slug, item.channel, atlas.photos[photo].slug);
-      frame.append(image);
-    }
-    if (status === "dead" || status === "failed") frame.append(span("badge", status));
-    const caption = span("caption", "");
-    const short = span("name", many ? `:${item.channel}` : item.channel);
-    if (many) short.prepend(span("of", item.about.name));
-    const room = shape.tile >= (many ? 110 : 72);
-    caption.append(short, span("", status === "ok" && room ? texton.show[key](figure) : ""));
-    tile.append(frame, caption);
+    tile.querySelector(".frame").style.height = `${shape.height}px`;
+    tile.classList.toggle("brief", shape.tile < (many ? 110 : 72)); // no room for the figure
     return tile;
-  }
-
-  function span(kind, text) {
-    const made = document.createElement("span");
-    if (kind) made.className = kind;
-    made.textContent = text;
-    return made;
   }
 
   // On the map, where tiles have no caption, the note has the one that is at hand.
@@ -261,24 +238,18 @@
     }
     tools.querySelectorAll("[name=photo]").forEach((radio) => { radio.checked = radio.value === (asked.get("photo") ?? atlas.photos[0].name); });
     tools.elements.size.value = texton.remember("size") || 112;
-    if (atlas.photos.length < 2) document.getElementById("photos").hidden = true;
   }
 
   texton.onUnit = (slug, channel, photoSlug, figures) => {
-    const item = items.find((one) => one.layer.slug === slug && one.channel === channel);
-    const number = atlas.photos.findIndex((one) => one.slug === photoSlug);
-    if (!item || number < 0) return;
-    ["status", "error", "achieved", "energy", "leakage"].forEach((key, at) => {
+    const number = atlas.photos.findIndex((one) => one.slug === photoSlug), made = atlas.photos[number];
+    const item = items.find((one) => one.layer.slug === slug && one.channel === channel && [null, made].includes(one.photo));
+    if (!item || !made) return;
+    ["status", ...atlas.figures.map((figure) => figure.key)].forEach((key, at) => {
       item.layer.photos[number][key][item.at] = figures[at];
     });
     const slot = slots.indexOf(item);
-    const old = number === photo && tileAt(slot);
-    if (!old) return;
-    const focused = old === document.activeElement;
-    const made = makeTile(item, slot);
-    made.classList.add("fresh");
-    old.replaceWith(made);
-    if (focused) made.focus({ preventScroll: true });
+    const old = photoOf(item) === made && tileAt(slot);
+    if (old) texton.replace(old, makeTile(item, slot));
   };
 
   let asked = false;

@@ -26,32 +26,12 @@
   function show(slug, channel, photo, figures) {
     if (texton.onUnit) texton.onUnit(slug, channel, photo, figures);
     const unit = `${slug}:${channel}@${photo}`;
-    document.querySelectorAll(`[data-unit="${CSS.escape(unit)}"]`).forEach((place) => {
-      if ("large" in place.dataset) renewSoon();
-      else renewTile(place, slug, channel, photo, figures[0]);
+    const { layers, photos } = texton.atlas();
+    const bySlug = (all, wanted) => all.find((one) => one.slug === wanted);
+    document.querySelectorAll(`[data-unit="${CSS.escape(unit)}"]:not([data-slot])`).forEach((old) => {
+      if ("large" in old.dataset) renewSoon();
+      else texton.replace(old, texton.tile(bySlug(layers, slug), channel, bySlug(photos, photo), figures[0], !old.querySelector(".of")));
     });
-  }
-
-  // As the template has it.
-  function renewTile(tile, slug, channel, photo, status) {
-    const layer = texton.atlas().layers.find((one) => one.slug === slug);
-    tile.setAttribute("aria-label", `${layer.name}:${channel}${status === "ok" ? "" : `, ${status}`}`);
-    tile.querySelectorAll(".badge").forEach((badge) => badge.remove());
-    if (status !== "ok") {
-      const badge = document.createElement("span");
-      badge.className = "badge";
-      badge.textContent = status;
-      tile.querySelector(".frame").append(badge);
-    }
-    const hole = tile.querySelector(".hole");
-    if (!hole || status === "failed") return;
-    const image = document.createElement("img");
-    image.alt = "";
-    image.width = hole.getAttribute("width");
-    image.height = hole.getAttribute("height");
-    image.src = texton.picture(slug, channel, photo);
-    hole.replaceWith(image);
-    tile.classList.add("fresh");
   }
 
   // A filter's page: what the server has anew is put in place, whatever is being read stays.

@@ -15,33 +15,73 @@ var texton = window.texton = window.texton || { data: [] };
     const kind = !large && texton.atlas().thumbnails ? "thumb.webp" : "png";
     return `${texton.root}${slug}/${channel}.${photo}.${kind}`;
   };
-  texton.percent = (value, digits = 1) => value === null ? "–" : `${(100 * value).toFixed(digits)} %`;
-  texton.show = {
-    error: (value) => value === null ? "–" : value.toFixed(3),
-    achieved: (value) => texton.percent(value),
-    energy: (value) => texton.percent(value, 2),
-    leakage: (value) => texton.percent(value),
+  // A figure as people read it.
+  texton.text = ({ show, digits }, value) => {
+    if (value === null) return "–";
+    return show === "percent" ? `${(100 * value).toFixed(digits)} %` : value.toFixed(digits);
+  };
+
+  // Which axes tell the method's pictures apart: "photo", "layer", "channel".
+  texton.by = (axis) => texton.atlas().method.axes.includes(axis);
+  texton.name = (layer, channel) => texton.by("channel") ? `${layer.name}:${channel}` : layer.name;
+
+  texton.make = (tag, attributes, ...content) => {
+    const made = tag === "svg" ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
+    made.append(...content.filter((one) => one !== ""));
+    return made;
+  };
+
+  // A small picture that leads to a unit's page, the same as the macro of the templates makes it;
+  // with a figure told as well. Short: the layer's name goes without saying.
+  texton.tile = (layer, channel, photo, status, short, figure, value) => {
+    const { make } = texton, { width, height } = photo;
+    const own = texton.by("channel") ? channel : texton.by("photo") ? photo.name : null;
+    const on = own === photo.name ? `#on-${texton.atlas().photos.indexOf(photo) + 1}` : "";
+    const pictured = status === "ok" || status === "dead";
+    const told = figure && status === "ok" ? texton.text(figure, value) : "";
+    const name = make("span", { class: "name" }, own === null || !short ? make("span", { class: "of" }, layer.name) : "", own === null ? "" : short ? own : `:${own}`);
+    return make("a", {
+      class: "tile",
+      href: `${texton.root}${layer.slug}/${channel}.html${on}`,
+      "data-unit": `${layer.slug}:${channel}@${photo.slug}`,
+      "aria-label": `${layer.name}${own === null ? "" : `:${own}`}${told ? `, ${figure.label.toLowerCase()} ${told}` : status === "ok" ? "" : `, ${status || "not made yet"}`}`,
+    }, make("span", { class: "frame" }, pictured
+      ? make("img", { src: texton.picture(layer.slug, channel, photo.slug), width, height, alt: "", loading: "lazy", decoding: "async" })
+      : make("svg", { class: "hole", viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": true }),
+    status && status !== "ok" ? make("span", { class: "badge" }, status) : ""),
+    make("span", { class: "caption" }, name, told ? make("span", {}, told) : ""));
+  };
+
+  // A tile in another's place, which may have had the focus.
+  texton.replace = (old, made) => {
+    const focused = old === document.activeElement;
+    if (!old.querySelector("img")) made.classList.add("fresh");
+    old.replaceWith(made);
+    if (focused) made.focus({ preventScroll: true });
   };
 
   texton.has = (layer, channel) => layer.ranges.some(([low, high]) => low <= channel && channel <= high);
 
-  // "relu4_2:17", "relu4_2" or, on a page of a layer, "17": {layer, channel} or {problem}.
+  // "relu4_2:17", "relu4_2" or, on a page of a layer, "17": {layer, channel} or {problem}. Where
+  // filters have no pictures of their own, a layer has one channel.
   texton.find = (text, here) => {
-    const layers = texton.atlas().layers;
+    const layers = texton.atlas().layers, channels = texton.by("channel");
+    const whole = (layer) => ({ layer, channel: channels ? null : layer.ranges[0][0] });
     const own = layers.find((layer) => layer.name === here);
-    if (own && /^\d+$/.test(text) && texton.has(own, Number(text))) return { layer: own, channel: Number(text) };
+    if (channels && own && /^\d+$/.test(text) && texton.has(own, Number(text))) return { layer: own, channel: Number(text) };
     const exact = layers.find((layer) => layer.name === text);
-    if (exact) return { layer: exact, channel: null };
-    const [, name, digits] = /^(?:(.*):)?(\d+)$/.exec(text) || [null, text, null];
+    if (exact) return whole(exact);
+    const [, name, digits] = (channels && /^(?:(.*):)?(\d+)$/.exec(text)) || [null, text, null];
     if (name === undefined && !own) return { problem: `Of which layer? Write ${layers[0].name}:${digits}.` };
     const wanted = name === undefined ? here : name;
     const layer = layers.find((one) => one.name === wanted)
       || layers.find((one) => one.name.toLowerCase() === wanted.toLowerCase());
     if (!layer) {
       const near = texton.nearest(wanted, layers.map((one) => one.name));
-      return { problem: `There is no layer ${wanted}${near ? `. Did you mean ${near}?` : "."}` };
+      return { problem: `There is no ${texton.by("layer") ? "layer " : ""}${wanted}${near ? `. Did you mean ${near}?` : "."}` };
     }
-    if (digits === null) return { layer, channel: null };
+    if (digits === null) return whole(layer);
     if (texton.has(layer, Number(digits))) return { layer, channel: Number(digits) };
     const ends = layer.ranges.map(([low, high]) => low === high ? low : `${low}–${high}`);
     const known = ends.length > 4 ? `${layer.ranges[0][0]} to ${layer.ranges.at(-1)[1]}, with gaps` : ends.join(", ");
@@ -83,11 +123,12 @@ var texton = window.texton = window.texton || { data: [] };
     answer.textContent = "";
     if (!text) return;
     const current = document.querySelector(".layers [aria-current][data-layer]");
-    const found = texton.find(text, current && current.dataset.layer);
+    const at = texton.by("layer") ? -1 : texton.atlas().photos.findIndex((photo) => photo.name === text);
+    const found = texton.find(at < 0 ? text : texton.atlas().layers[0].name, current && current.dataset.layer);
     if (found.problem) {
       answer.textContent = found.problem;
     } else {
-      location.href = `${texton.root}${found.layer.slug}/${found.channel ?? "index"}.html`;
+      location.href = `${texton.root}${found.layer.slug}/${found.channel ?? "index"}.html${at < 0 ? "" : `#on-${at + 1}`}`;
     }
   }
 

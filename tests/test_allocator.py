@@ -8,6 +8,11 @@ import sys
 
 import pytest
 
+from tests.conftest import EXAMPLES, Run
+from texton import TextonError
+from texton.experiments.harness import run as harness
+from texton.jobs import allocator
+
 _KEPT = """
 import os, sys
 import torch
@@ -33,3 +38,19 @@ def test_small_codes_are_kept_and_those_of_large_images_given_back() -> None:
     kept, given_back = map(int, run.stdout.split())
     assert kept > 45, "MiB stay for the next step's codes"
     assert given_back <= 5, "MiB"
+
+
+def test_commands_that_solve_settle_their_own_process(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_further(*_: object, **__: object) -> None:
+        raise TextonError("far enough")
+
+    settled: list[int] = []
+    monkeypatch.setattr(allocator, "settle_allocator", settled.append)
+    monkeypatch.setattr(harness, "run_experiment", no_further)
+    assert (
+        run("filter", EXAMPLES / "chelsea.jpg", "relu1_1:0", "--size", 32, "--steps", 1).code == 0
+    )
+    assert "far enough" in run("experiment", "figure1", "--size", 64).err
+    assert 0 < settled[0] <= 32 * 32 and settled[1:] == [64 * 64]

@@ -35,8 +35,10 @@ def _run(name: str, out: Path | None, as_json: bool, **values: Any) -> None:
     options = Options.of(said)
     # scipy and scikit-image, which no other command needs
     from texton.experiments.harness.run import find_experiment, run_experiment
+    from texton.jobs.allocator import settle_allocator
 
     find_experiment(name)
+    settle_allocator(options.size**2)
     root = out or Path("experiments") / name
     arguments = [name, *([str(options.folder)] if options.folder else [])]
     again = recorded("experiment", arguments, [options], root)

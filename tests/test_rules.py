@@ -50,14 +50,14 @@ def test_lbfgs_beats_adam_at_style_transfer(
     method: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quasi_newton = texton.stylize(cat, [coffee], net, method=method, steps=25)
+    quasi_newton = texton.stylize(cat, [coffee], net, statistic=method, steps=25)
     real = style_transfer._settings_for
     monkeypatch.setattr(
         style_transfer,
         "_settings_for",
         lambda *args: replace(real(*args), rule="adam", betas=(0.9, 0.99), final_rate=0.0),
     )
-    adam = texton.stylize(cat, [coffee], net, method=method, steps=25)
+    adam = texton.stylize(cat, [coffee], net, statistic=method, steps=25)
     assert quasi_newton.error < 0.97 * adam.error
 
 

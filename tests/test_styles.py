@@ -104,7 +104,7 @@ def test_random_styles_differ_by_seed_and_keep_their_own(net: Network, cat: torc
 def test_stylizing_brings_the_style_nearer_and_keeps_content(
     net: Network, cat: torch.Tensor, coffee: torch.Tensor, method: str
 ) -> None:
-    made = texton.stylize(cat, [coffee], net, method=method, steps=25)
+    made = texton.stylize(cat, [coffee], net, statistic=method, steps=25)
     terms = made.settings["terms"]
     assert terms["before"]["content"]["relu2_2"] == 0
     assert terms["after"]["content"]["relu2_2"] < 2
@@ -132,7 +132,7 @@ def test_weights_shares_and_colours(net: Network, cat: torch.Tensor, coffee: tor
 
 def test_the_paper_preset_is_2016s(net: Network, cat: torch.Tensor, coffee: torch.Tensor) -> None:
     for method in ("pmci", "gatys"):
-        made = texton.stylize(cat, [coffee], net, method=method, preset="paper", steps=15)
+        made = texton.stylize(cat, [coffee], net, statistic=method, preset="paper", steps=15)
         content = made.settings["terms"]["after"]["content"]["relu2_2"]
         style = sum(made.settings["terms"]["after"]["style"].values())
         assert made.total == pytest.approx(10 * content + style, rel=1e-3)
@@ -173,8 +173,8 @@ def test_fingerprints_say_what_the_image_says(
     assert path.stat().st_size < 100_000
     kept = texton.read_fingerprint(path)
     for method in ("pmci", "moments"):
-        from_file = texton.stylize(cat, [kept], net, method=method, steps=4)
-        from_image = texton.stylize(cat, [coffee], net, method=method, steps=4)
+        from_file = texton.stylize(cat, [kept], net, statistic=method, steps=4)
+        from_image = texton.stylize(cat, [coffee], net, statistic=method, steps=4)
         assert (from_file.image - from_image.image).abs().mean() < 0.01
     distances = texton.style_distances([kept, coffee, cat], net)
     assert distances[0, 1] < 1e-3 < distances[0, 2]

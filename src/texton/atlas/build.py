@@ -51,7 +51,8 @@ def open_build(asked: Asked, root: Path, plan: Plan) -> Iterator[Build]:
         store = Store(root, plan.manifest)
         store.sweep()
         for photo in plan.manifest.photos:
-            if plan.before is None or photo not in plan.before.photos:
+            new = plan.before is None or photo not in plan.before.photos
+            if new and photo.name in plan.photos:
                 store.write_photo(photo.name, plan.photos[photo.name])
         store.save(plan.manifest)  # after the photographs that it names
         try:

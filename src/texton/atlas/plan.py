@@ -13,17 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texton.atlas.settings import DEFAULTS, NETWORK_DEFAULTS, check_same, complete
+from texton.atlas.settings import (
+    check_same,
+    complete,
+    method_options,
+    network_options,
+    reading_options,
+)
 from texton.errors import TextonError
 from texton.images.files import content_hash, read_image
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.jobs.store import TEMPORARY, Store, needs_exact
+from texton.methods.catalogue import find_method
+from texton.methods.method import Method
 from texton.network.choose import choose_channels, choose_layers
-from texton.network.load import load_network
 from texton.network.network import Network
 from texton.version import __version__
 
 _BEFORE_THE_MANIFEST = ("lock", "photos")
+NO_PHOTO = "-"  # in the place of a photograph, of methods that take none
 
 
 @dataclass(frozen=True)
@@ -35,17 +43,19 @@ class Asked:
         layers: names and patterns, ``relu*_2,conv5_4``; the rectified layers by default.
         channels: ``0-63``, ``all``, ``top8``; all by default, of a layer that is new those that
             were said for the whole atlas.
-        network: of ``network``, ``weights``, ``pooling``, ``bands``: what is asked for.
-        settings: of ``preset``, ``steps``, ``seed``, ``size``, ``enlarge``: what is asked for.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        method: by its name; ``filter`` by default.
+        options: of the method's: what is asked for.
+        network: of `NetworkOptions`, the device included.
+        reading: of `ReadingOptions`.
     """
 
     photos: Sequence[Path] = ()
     layers: str | None = None
     channels: str | None = None
+    method: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    device: str = "auto"
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,18 +77,19 @@ def make_plan(asked: Asked, root: Path) -> Plan:
             different pictures into an atlas that is there.
     """
     old = existing(root)
-    options = {**NETWORK_DEFAULTS, **(old.network_options if old else {}), **_said(asked.network)}
-    network = _load(options)
-    kept = {key: old.settings[key] for key in DEFAULTS} if old else {}
-    basic = {**DEFAULTS, **kept, **_said(asked.settings)}
-    settings = complete(basic, asked.device, network)
+    method = _method(asked, root, old)
+    options = method_options(method, old, asked.options)
+    choice = network_options(old, asked.network)
+    reading = reading_options(old, asked.reading)
+    network = choice.load()
+    settings = complete(options, reading, choice.device, network)
     if old:
-        check_same(root, old, network, settings)
-    photos, listed = _photos(asked.photos, root, old, network, settings)
+        check_same(root, old, network, options, settings)
+    photos, listed = _photos(asked.photos, root, old, network, settings, method)
     channels = _channels(asked, old)
-    chosen = _filters(asked, channels, old, network, photos)
-    deepest = list(chosen)[-1]
-    for image in photos.values():  # a photograph too small for a layer is told before all work
+    chosen = _filters(asked, channels, old, network, photos, method)
+    deepest = [name for name in chosen if name in network.layers][-1:]
+    for image in photos.values() if deepest else ():  # too small: told before all work
         with torch.no_grad():
             network.encode(image, deepest)
     manifest = Manifest(
@@ -87,11 +98,13 @@ def make_plan(asked: Asked, root: Path) -> Plan:
         network=network.name,
         weights_hash=network.weights_hash,
         pooling=network.details.get("pooling"),
-        network_options=options,
+        network_options={k: v for k, v in choice.as_json().items() if k != "device"},
         settings=settings,
-        layers=_layers(chosen, old, network),
+        layers=_layers(chosen, old, network, method),
         photos=listed,
         channels=channels,
+        method=method.name,
+        options=options.as_json(),
     )
     return Plan(old, manifest, network, photos, _notes(old, asked, manifest, network))
 
@@ -130,17 +143,18 @@ def photo_name(path: Path) -> str:
     return re.sub(r"[^\w.-]+", "-", plain).strip(".-") or "photo"
 
 
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
-
-
-def _load(options: Mapping[str, Any]) -> Network:
-    return load_network(
-        options["network"],
-        weights=options["weights"],
-        pooling=options["pooling"],
-        bands=options["bands"],
-    )
+def _method(asked: Asked, root: Path, old: Manifest | None) -> Method:
+    method = find_method(asked.method or (old.method if old else "filter"))
+    if old and old.method != method.name:
+        raise TextonError(
+            f"the atlas in '{root}' is of {old.method}, you ask for {method.name}: "
+            "use another --out"
+        )
+    if asked.channels is not None and "channel" not in method.axes:
+        raise TextonError(f"{method.name} takes no --channels: leave it out")
+    if asked.layers is not None and "layer" not in method.axes:
+        raise TextonError(f"{method.name} takes no --layers: leave it out")
+    return method
 
 
 def _photos(
@@ -149,8 +163,12 @@ def _photos(
     old: Manifest | None,
     network: Network,
     settings: Mapping[str, Any],
+    method: Method,
 ) -> tuple[dict[str, Tensor], tuple[AtlasPhoto, ...]]:
     """The photographs that were there, then those that are new."""
+    if "photo" not in method.axes:
+        size = settings["size"]
+        return {}, (AtlasPhoto(NO_PHOTO, "", "", "", size, size, False),)
     store = Store(root, old) if old else None
     listed = {photo.name: photo for photo in old.photos} if old else {}
     images = {name: store.read_photo(name, network.channels) for name in listed} if store else {}
@@ -206,14 +224,23 @@ def _filters(
     old: Manifest | None,
     network: Network,
     photos: Mapping[str, Tensor],
+    method: Method,
 ) -> dict[str, list[int]]:
-    """Every layer's filters, in the network's order: those that are there, and the new ones."""
+    """Every layer's filters, in the network's order: those that are there, and the new ones.
+
+    Of a method that knows no filters, each layer has one; one that knows no layers has one.
+    """
+    if "layer" not in method.axes:
+        return {method.name: [0]}
     there = {layer.name: set(layer.channels) for layer in old.layers} if old else {}
     wanted: dict[str, list[int]] = {}
     if old is None or asked.layers is not None or asked.channels is not None:
         same_layers = list(there) if old and asked.layers is None else None
         layers = same_layers or choose_layers(asked.layers, network)
-        wanted = choose_channels(asked.channels or by_default, layers, network, photos)
+        if "channel" in method.axes:
+            wanted = choose_channels(asked.channels or by_default, layers, network, photos)
+        else:
+            wanted = {name: [0] for name in layers}
     return {
         name: sorted(there.get(name, set()).union(wanted.get(name, ())))
         for name in network.layers
@@ -222,7 +249,10 @@ def _filters(
 
 
 def _layers(
-    chosen: Mapping[str, Sequence[int]], old: Manifest | None, network: Network
+    chosen: Mapping[str, Sequence[int]],
+    old: Manifest | None,
+    network: Network,
+    method: Method,
 ) -> tuple[AtlasLayer, ...]:
     known = {layer.name: layer for layer in old.layers} if old else {}
     layers = []
@@ -230,10 +260,12 @@ def _layers(
         if name in known:
             layers.append(replace(known[name], channels=tuple(channels)))
             continue
+        if "layer" not in method.axes:
+            layers.append(AtlasLayer(name, 1, 1, None, tuple(channels)))
+            continue
         layer = network.measured_layers[name]
-        layers.append(
-            AtlasLayer(name, layer.channels, layer.stride, layer.receptive_field, tuple(channels))
-        )
+        count = layer.channels if "channel" in method.axes else 1
+        layers.append(AtlasLayer(name, count, layer.stride, layer.receptive_field, tuple(channels)))
     return tuple(layers)
 
 
@@ -241,7 +273,8 @@ def _notes(
     old: Manifest | None, asked: Asked, manifest: Manifest, network: Network
 ) -> tuple[str, ...]:
     notes = []
-    if old is None or asked.layers is not None:
+    layered = "layer" in find_method(manifest.method).axes
+    if layered and (old is None or asked.layers is not None):
         there = {layer.name for layer in manifest.layers}
         without = [x for x in choose_layers(asked.layers, network) if x not in there]
         if without:

@@ -6,44 +6,73 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
 from texton.jobs.manifest import Manifest
-from texton.methods.parts.seeds import generator_for
-from texton.methods.parts.setup import compute_for
-from texton.network.network import Network
+from texton.methods.catalogue import find_method
+from texton.methods.command import NetworkOptions, ReadingOptions
+from texton.methods.method import Method
+from texton.methods.options import Options, declarations
 from texton.solve.presets import solver_settings
 from texton.version import __version__
 
-DEFAULTS: dict[str, Any] = {
-    "preset": "fast",
-    "steps": None,
-    "seed": 0,
-    "size": 128,
-    "enlarge": False,
-}
-NETWORK_DEFAULTS: dict[str, Any] = {
-    "network": "vgg19",
-    "weights": None,
-    "pooling": "avg",
-    "bands": None,
-}
+if TYPE_CHECKING:
+    from texton.network.network import Network
+
+SIZE = 128
+USUAL = {"preset": "fast"}  # of many pictures each may be quick
 
 
-def complete(basic: Mapping[str, Any], device: str, network: Network) -> dict[str, Any]:
+def network_options(old: Manifest | None, said: Mapping[str, Any]) -> NetworkOptions:
+    """Which network: what is said, else what the atlas has."""
+    kept = dict(old.network_options) if old else {}
+    kept["bands"] = kept.get("bands") or ()
+    return NetworkOptions.of({**kept, **said})
+
+
+def reading_options(old: Manifest | None, said: Mapping[str, Any]) -> ReadingOptions:
+    """How photographs are read."""
+    kept = {key: old.settings[key] for key in ("size", "enlarge")} if old else {"size": SIZE}
+    return ReadingOptions.of({**kept, **said})
+
+
+def method_options(method: Method, old: Manifest | None, said: Mapping[str, Any]) -> Options:
+    """The method's options; an atlas of before has them among its settings.
+
+    Raises:
+        TextonError: an option that the method has not, or a value that is refused.
+    """
+    known = {declared.name for declared in declarations(method.options)}
+    usual = {key: value for key, value in USUAL.items() if key in known}
+    if old:
+        usual = dict(old.options) or {k: v for k, v in old.settings.items() if k in known}
+    return method.options.of({**usual, **said})
+
+
+def complete(
+    options: Options, reading: ReadingOptions, device: str, network: Network
+) -> dict[str, Any]:
     """The settings asked for with what this machine and this texton make of them, as JSON has it.
 
     Raises:
-        TextonError: an unknown preset or device, a number out of range.
+        TextonError: an unknown device.
     """
-    solver = solver_settings(basic["preset"], steps=basic["steps"])
-    generator_for(basic["seed"], "", "", 0)  # refuses a seed out of range
-    compute = compute_for(solver, device)
+    from texton.methods.parts.setup import compute_for
+    from texton.network.device import choose_compute
+
+    solving: dict[str, Any] = {}
+    compute = choose_compute(device)
+    if preset := getattr(options, "preset", None):
+        steps = getattr(options, "steps", None)
+        solver = solver_settings(preset, steps=steps)
+        compute = compute_for(solver, device)
+        seed = getattr(options, "seed", None)
+        solving = {"preset": preset, "steps": steps, "seed": seed, "solver": asdict(solver)}
     settings = {
-        **basic,
+        **reading.as_json(),
+        **solving,
         **compute.describe(),
-        "solver": asdict(solver),
         "preprocessing": network.preprocessing,
         "network_details": {k: v for k, v in network.details.items() if k != "weights"},
     }
@@ -51,13 +80,17 @@ def complete(basic: Mapping[str, Any], device: str, network: Network) -> dict[st
     return told
 
 
-def check_same(root: Path, old: Manifest, network: Network, settings: Mapping[str, Any]) -> None:
+def check_same(
+    root: Path, old: Manifest, network: Network, options: Options, settings: Mapping[str, Any]
+) -> None:
     """Refuse what would mix different pictures into an atlas, and name the difference."""
-    for difference in _differences(old, network, settings):
+    for difference in _differences(old, network, options, settings):
         raise TextonError(f"the atlas in '{root}' {difference}")
 
 
-def _differences(old: Manifest, network: Network, settings: Mapping[str, Any]) -> Iterator[str]:
+def _differences(
+    old: Manifest, network: Network, options: Options, settings: Mapping[str, Any]
+) -> Iterator[str]:
     other = "use another --out"
     if old.network != network.name:
         yield f"is of {old.network}, you ask for {network.name}: {other}"
@@ -71,23 +104,37 @@ def _differences(old: Manifest, network: Network, settings: Mapping[str, Any]) -
     yield from (
         f"{changed}: put the network back, or {other}" for changed in _changed(old, network)
     )
-    for key in DEFAULTS:
-        if before[key] != now[key]:
-            unset = before[key] is None or before[key] is False
-            back = f"leave --{key} out" if unset else f"--{key} {before[key]}"
-            was, asked = _told(before[key]), _told(now[key])
-            yield f"has {key} {was}, you ask for {asked}: {other} or {back}"
+    kept = method_options(find_method(old.method), old, {})
+    reading = (reading_options(old, {}), reading_options(None, _read(now)))
+    for was, asked in ((kept, options), reading):
+        yield from (f"{text}: {other} or {back}" for text, back in _otherwise(was, asked))
     for key in ("device", "dtype", "memory_format"):
         if before[key].partition(":")[0] != now[key].partition(":")[0]:  # any GPU will do
             yield (
                 f"is computed with {key} {before[key]}, this machine would use {now[key]}: "
                 f"go on where it was begun, or {other}"
             )
-    if before["solver"] != now["solver"]:
+    if before.get("solver") != now.get("solver"):
         yield (
             f"was begun by texton {old.texton}, whose preset '{now['preset']}' is not that of "
             f"this texton ({__version__}): {other}"
         )
+
+
+def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: settings[key] for key in ("size", "enlarge")}
+
+
+def _otherwise(before: Options, now: Options) -> Iterator[tuple[str, str]]:
+    """What is asked otherwise than before, and how to ask as before."""
+    for declared in declarations(type(before)):
+        was, asked = getattr(before, declared.name), getattr(now, declared.name)
+        if was != asked:
+            unset = was is None or was is False or was == ()
+            flag = declared.flag
+            back = f"leave {flag} out" if unset else f"{flag} {declared.spell(was)}"
+            name = declared.name.replace("_", " ")
+            yield f"has {name} {_told(was)}, you ask for {_told(asked)}", back
 
 
 def _changed(old: Manifest, network: Network) -> Iterator[str]:
@@ -98,9 +145,11 @@ def _changed(old: Manifest, network: Network) -> Iterator[str]:
             yield f"was begun with {key} {before[key]} of {old.network}, which now has {now}"
     for layer in old.layers:
         there = network.layers.get(layer.name)
+        if layer.name == old.method:
+            continue  # of a method that knows no layers
         if there is None:
             yield f"has the layer {layer.name}, which {old.network} no longer has"
-        elif (layer.filters, layer.stride) != (there.channels, there.stride):
+        elif layer.filters > 1 and (layer.filters, layer.stride) != (there.channels, there.stride):
             yield (
                 f"has {layer.name} with {layer.filters} filters and stride {layer.stride}, now "
                 f"{old.network} has it with {there.channels} and {there.stride}"

@@ -16,7 +16,7 @@ def main() -> NoReturn:
 
     words = sys.argv[1:] or ["--help"]
     try:
-        code = app()(words, standalone_mode=False)
+        code = app(words)(words, standalone_mode=False)
     except TextonError as error:
         code = _complain(str(error))
     except PARSER_ERROR as error:

@@ -1,114 +1,135 @@
-"""``texton atlas``: every filter of a network on some photographs."""
+"""``texton atlas``: pictures of every filter of a network, by any method."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from texton.atlas.build import Build, open_build, summary
-from texton.atlas.estimate import estimate
-from texton.atlas.plan import Asked, Plan, make_plan
 from texton.cli import atlas_site
-from texton.cli import output as c
-from texton.cli.parameters import options_from
-from texton.cli.progress import amount, duration, progress
-from texton.errors import TextonError, near_names
-from texton.jobs.engines import Engine, LocalEngine, RayEngine
-from texton.jobs.store import Store
-from texton.methods.command import NetworkOptions, ReadingOptions
-
-ENGINES = ("local", "ray")
-
-app = typer.Typer(
-    help="Every filter of a network on your photographs: built, resumed, browsed.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+from texton.cli import output as o
+from texton.cli.engines import EngineOptions, make_engine
+from texton.cli.parameters import (
+    Command,
+    command,
+    options_from,
+    parameters_of,
+    plain,
+    said_from,
 )
-app.command("export")(atlas_site.export_command)
-app.command("serve")(atlas_site.serve_command)
+from texton.cli.progress import amount, duration, progress
+from texton.methods.catalogue import methods
+from texton.methods.command import NetworkOptions, ReadingOptions
+from texton.methods.method import Method
+
+if TYPE_CHECKING:
+    from texton.atlas.build import Build
+    from texton.jobs.engines import Engine
+    from texton.jobs.store import Store
+
+_LAYERS = "Names and patterns, 'relu*_2,conv5_4' [rectified layers]"
+_CHANNELS = "Of every layer: 0-63, 0,7,31, all or top8 [all]"
+_DRY_RUN = typer.Option("--dry-run", help="Tell how many units, how long, how much disk.")
 
 
-def _said(text: str, *names: str) -> Any:
-    """An option without a default of its own: an atlas that is there keeps what it has."""
-    return typer.Option(*names, help=text, show_default=False)
-
-
-Photos = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="[PHOTO]...",
-        help="Image files. Without any, the atlas's own are gone on with.",
-        show_default=False,
-    ),
-]
-Layers = Annotated[str | None, _said("Names and patterns, 'relu*_2,conv5_4' [rectified layers]")]
-Channels = Annotated[str | None, _said("Of every layer: 0-63, 0,7,31, all or top8 [all]")]
-Size = Annotated[int | None, _said("Long edge in pixels [128]")]
-Enlarge = Annotated[bool | None, _said("Enlarge photographs that are smaller.", "--enlarge")]
-Preset = Annotated[str | None, _said("fast, normal, fine or paper (the 2016 algorithm) [fast]")]
-Steps = Annotated[int | None, _said("Exactly so many steps, no early stop.")]
-Seed = Annotated[int | None, _said("The same seed gives the same pictures [0]")]
-NetworkName = Annotated[str | None, _said("See `texton networks` [vgg19]", "--network")]
-Weights = Annotated[Path | None, _said("Other weights: safetensors or a state dict.")]
-Pooling = Annotated[str | None, _said("avg (as in the paper) or max [avg]")]
-Bands = Annotated[str | None, _said("The one or three channels a picture shows: 3,2,1.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Workers = Annotated[int | None, _said("How many units at a time [one per core; one on a GPU]")]
-Address = Annotated[str | None, _said("Of a Ray cluster that is running: HOST:PORT or auto.")]
-
-
-@app.command("build")
-def build_command(
-    photos: Photos = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The atlas's folder.")] = Path("atlas"),
-    layers: Layers = None,
-    channels: Channels = None,
-    size: Size = None,
-    enlarge: Enlarge = None,
-    preset: Preset = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    network: NetworkName = None,
-    weights: Weights = None,
-    pooling: Pooling = None,
-    bands: Bands = None,
-    device: Device = "auto",
-    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
-    workers: Workers = None,
-    address: Address = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell how many units, how long, how much disk.")
-    ] = False,
-    as_json: c.Json = False,
-) -> None:
-    """Make an atlas, extend it, or go on with it after whatever happened.
-
-    Run it again to continue. More photographs, layers or channels extend the atlas; a setting
-    that would mix different pictures is refused.
-    """
-    ReadingOptions(size=size)
-    _check_engine(engine, workers, address)
-    chosen = {"network": network, "weights": _text(weights), "pooling": pooling}
-    settings = {"preset": preset, "steps": steps, "seed": seed, "size": size, "enlarge": enlarge}
-    asked = Asked(
-        tuple(photos or ()),
-        layers,
-        channels,
-        {**chosen, "bands": _bands(bands)},
-        settings,
-        device,
+def app(words: Sequence[str]) -> typer.Typer:
+    """The commands; what ``build`` takes depends on the method that the words name."""
+    made = typer.Typer(
+        help="Every filter of a network on your photographs: built, resumed, browsed.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
+    made.command("build")(_build_command(_method_in(words)))
+    made.command("status")(status_command)
+    made.command("export")(atlas_site.export_command)
+    made.command("serve")(atlas_site.serve_command)
+    return made
+
+
+def _method_in(words: Sequence[str]) -> Method:
+    """That of ``--method NAME``; one that nobody knows is refused later, by name."""
+    named = [word.partition("=")[2] for word in words if word.startswith("--method=")]
+    named += [name for flag, name in pairwise(words) if flag == "--method"]
+    return methods().get(named[-1] if named else "filter", methods()["filter"])
+
+
+def _build_command(method: Method) -> Command:
+    photos = typer.Argument(
+        metavar="[PHOTO]...", help="Image files. Without any, the atlas's own are gone on with."
+    )
+    names = ", ".join(methods())
+    found = [
+        plain("photos", list[Path] | None, None, photos),
+        plain("out", Path, Path("atlas"), typer.Option("-o", "--out", help="The atlas's folder.")),
+        plain("method", str | None, None, typer.Option(help=f"{names} [filter]")),
+        plain("layers", str | None, None, typer.Option(help=_LAYERS)),
+        plain("channels", str | None, None, typer.Option(help=_CHANNELS)),
+        *_distinct(parameters_of(method.options, _usual(method), unset=True)),
+        *parameters_of(ReadingOptions, {"size": "Long edge in pixels [128]"}, unset=True),
+        *parameters_of(NetworkOptions, unset=True),
+        *parameters_of(EngineOptions),
+        plain("dry_run", bool, False, _DRY_RUN),
+        plain("as_json", bool, False, o.JSON),
+    ]
+
+    def run(**values: Any) -> None:
+        _run(method, values)
+
+    return command(
+        run,
+        found,
+        "Make an atlas, extend it, or go on with it after whatever happened.\n\n"
+        "Run it again to continue. More photographs, layers or channels extend the atlas; a "
+        "setting that would mix different pictures is refused.",
+    )
+
+
+def _usual(method: Method) -> dict[str, str]:
+    return {"preset": "fast, normal, fine or paper (the 2016 algorithm). [fast]"}
+
+
+def _distinct(found: Sequence[Any]) -> list[Any]:
+    """A method's words of its own, ``STYLE...``, are an option here: photographs come first."""
+    listed = typer.Option(help="One, as often as there are.")
+    return [
+        plain(one.name, list[str] | None, None, listed) if one.default is one.empty else one
+        for one in found
+    ]
+
+
+def _run(method: Method, values: dict[str, Any]) -> None:
+    options = said_from(method.options, values)
+    method.options.of(options)
+    reading, network = (said_from(kind, values) for kind in (ReadingOptions, NetworkOptions))
+    ReadingOptions.of(reading)
+    NetworkOptions.of(network)
+    engine: EngineOptions = options_from(EngineOptions, values)
+    from texton.atlas.build import open_build
+    from texton.atlas.estimate import estimate
+    from texton.atlas.plan import Asked, make_plan
+
+    asked = Asked(
+        tuple(values["photos"] or ()),
+        values["layers"],
+        values["channels"],
+        values["method"],
+        options,
+        network,
+        reading,
+    )
+    out, as_json = values["out"], values["as_json"]
     plan = make_plan(asked, out)
-    c.tell_assumed(plan.network)
+    o.tell_assumed(plan.network)
     for note in plan.notes:
         print(f"note: {note}", file=sys.stderr)
-    with closing(_engine(engine, workers, address, plan)) as computed_by:
-        if dry_run:
+    with closing(make_engine(engine, plan.manifest.settings["device"])) as computed_by:
+        if values["dry_run"]:
             _tell_estimate(estimate(plan, out, computed_by), as_json)
             return
         with open_build(asked, out, plan) as build:
@@ -116,12 +137,13 @@ def build_command(
     _tell_built(build.store, as_json, interrupted)
 
 
-@app.command("status")
 def status_command(
     atlas: Annotated[Path, typer.Argument(metavar="DIR", help="An atlas.", show_default=False)],
-    as_json: c.Json = False,
+    as_json: o.Json = False,
 ) -> None:
     """Tell how far an atlas is: units done, failed and left, and how long they will take."""
+    from texton.jobs.store import Store
+
     store = Store.open(atlas)
     status = store.status()
     if as_json:
@@ -142,24 +164,6 @@ def status_command(
             print(f"failed: {unit}: {record.get('reason', 'for a reason not told')}")
 
 
-def _check_engine(engine: str, workers: int | None, address: str | None) -> None:
-    if engine not in ENGINES:
-        raise TextonError(f"unknown engine '{engine}'{near_names(engine, ENGINES)}: local or ray")
-    if address is not None and engine != "ray":
-        raise TextonError("--address is a Ray cluster's: add --engine ray")
-    if workers is not None and not 1 <= workers <= 10_000:
-        raise TextonError(f"--workers is {workers}: use 1 or more")
-
-
-def _engine(engine: str, workers: int | None, address: str | None, plan: Plan) -> Engine:
-    device = plan.manifest.settings["device"]
-    if engine == "ray":
-        if ":" in device:
-            raise TextonError(f"--device {device}: Ray chooses the GPU, use --device cuda")
-        return RayEngine(address, workers, gpus=1 if device == "cuda" else 0)
-    return LocalEngine(workers or (None if device == "cpu" else 1))
-
-
 def _build(build: Build, engine: Engine) -> bool:
     """Make what is left; whether it was interrupted."""
     before = len(build.store.units()) - len(build.todo)
@@ -178,6 +182,8 @@ def _build(build: Build, engine: Engine) -> bool:
 
 
 def _tell_built(store: Store, as_json: bool, interrupted: bool) -> None:
+    from texton.atlas.build import summary
+
     made = summary(store)
     if made["failed"]:
         print(
@@ -197,7 +203,7 @@ def _tell_built(store: Store, as_json: bool, interrupted: bool) -> None:
             "nothing else writes there and that every machine sees the same folder",
             file=sys.stderr,
         )
-    c.tell(made, as_json, store.root)
+    o.tell(made, as_json, store.root)
     if interrupted or made["failed"] or made["left"]:
         raise typer.Exit(130 if interrupted else 1)
 
@@ -217,11 +223,3 @@ def _tell_estimate(expected: dict[str, Any], as_json: bool) -> None:
 
 def _units(count: int) -> str:
     return "1 unit" if count == 1 else f"{count:,} units"
-
-
-def _bands(bands: str | None) -> tuple[int, ...] | None:
-    return None if bands is None else options_from(NetworkOptions, {"bands": bands}).bands
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from texton.cli import output as c
+from texton.cli import output as o
 from texton.cli.progress import progress
-from texton.jobs.store import Store, Unit
+from texton.methods.method import Unit
 
 Atlas = Annotated[Path, typer.Argument(metavar="DIR", help="An atlas.", show_default=False)]
 
@@ -31,7 +31,7 @@ def export_command(
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
-    as_json: c.Json = False,
+    as_json: o.Json = False,
 ) -> None:
     """Write an atlas as static pages: open index.html, or put the folder on any web server.
 
@@ -41,6 +41,7 @@ def export_command(
     from texton.atlas.site.catalog import Catalog
     from texton.atlas.site.export import check_target, export
     from texton.atlas.site.site import Site
+    from texton.jobs.store import Store
 
     store = Store.open(atlas)
     check_target(out, atlas, force)
@@ -76,6 +77,7 @@ def serve_command(
     from texton.atlas.index import TextureIndex
     from texton.atlas.site.follow import Follower
     from texton.atlas.site.serve import make_app
+    from texton.jobs.store import Store
     from texton.web.server import listen, serve
 
     store = Store.open(atlas)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 from texton.cli import atlas, experiment, lists, style
@@ -17,8 +19,8 @@ PARSER_ERROR: type[Exception] = next(
 )
 
 
-def app() -> typer.Typer:
-    """The command line, as Typer has it."""
+def app(words: Sequence[str]) -> typer.Typer:
+    """The command line, as Typer has it, for these words."""
     made = typer.Typer(
         name="texton",
         help="What does every filter of a convolutional network extract?",
@@ -34,7 +36,7 @@ def app() -> typer.Typer:
     made.command("top")(style.top_command)
     made.command("experiment", cls=experiment.ManyValues)(experiment.experiment_command)
     made.command("layers")(lists.layers_command)
-    made.add_typer(atlas.app, name="atlas")
+    made.add_typer(atlas.app(words), name="atlas")
     made.command("networks")(lists.networks_command)
     made.command("info")(lists.info_command)
     return made

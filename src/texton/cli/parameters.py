@@ -91,16 +91,17 @@ def required(name: str, kind: Any, help: str, metavar: str | None = None) -> ins
 
 def _parameter(declared: Declared, help: str, unset: bool) -> inspect.Parameter:
     """Numbers in a row come as text: they are parsed where all are checked."""
-    name, flag = declared.name, declared.flag
+    name = declared.name
+    flags = [declared.flag, *([declared.spec.also] if declared.spec.also and not unset else [])]
     if declared.spec.argument:
         return required(name, list[str], help, name[:-1].upper() + "...")
     if declared.item is Path:
-        return plain(name, list[Path] | None, None, typer.Option(flag, help=help))
+        return plain(name, list[Path] | None, None, typer.Option(*flags, help=help))
     kind = declared.base if declared.base in _PLAIN else str
     if unset or declared.default in (None, ()):
         usual = declared.default in (None, (), False) or not unset
         help = help if usual else f"{help} [{declared.spell(declared.default)}]"
-        return plain(name, kind | None, None, typer.Option(flag, help=help, show_default=False))
+        return plain(name, kind | None, None, typer.Option(*flags, help=help, show_default=False))
     default = declared.default if kind is not str else declared.spell(declared.default)
-    shown = typer.Option(flag, help=help, show_default=default is not False)
+    shown = typer.Option(*flags, help=help, show_default=default is not False)
     return plain(name, kind, default, shown)

@@ -28,6 +28,7 @@ class Spec:
         argument: on the command line it stands without a name.
         hidden: not on the command line.
         picture: it is an image, or names one: from a command line, a path.
+        also: another name that its command takes it by.
     """
 
     help: str
@@ -39,6 +40,7 @@ class Spec:
     argument: bool = False
     hidden: bool = False
     picture: bool = False
+    also: str = ""
 
 
 def option(
@@ -53,9 +55,10 @@ def option(
     argument: bool = False,
     hidden: bool = False,
     picture: bool = False,
+    also: str = "",
 ) -> Any:
     """A field of an `Options` class; see `Spec`."""
-    spec = Spec(help, low, high, above, tuple(choices), named, argument, hidden, picture)
+    spec = Spec(help, low, high, above, tuple(choices), named, argument, hidden, picture, also)
     return field(default=default, metadata={"option": spec})
 
 

@@ -42,11 +42,12 @@ class StyleOptions(Solving):
         picture=True,
         named=True,
     )
-    method: str = option(
+    statistic: str = option(
         "pmci",
         "pmci (filter means), gatys (Gram matrices), moments.",
         choices=STATISTIC_OF,
         named=True,
+        also="--method",
     )
     content_weight: float | None = option(None, "1; with --preset paper 10.", above=0)
     style_weight: float | None = option(None, "10; with --preset paper 1.", above=0)
@@ -77,13 +78,13 @@ class StyleOptions(Solving):
         super().__post_init__()
         if not self.style_layers:
             raise TextonError("no style layers: name at least one")
-        if self.preset == "paper" and self.method == "moments":
+        if self.preset == "paper" and self.statistic == "moments":
             raise TextonError("the paper preset has pmci and gatys, not moments: use another")
 
     @property
-    def statistic(self) -> str:
+    def matched(self) -> str:
         """What is matched of a code: the name of a function of `texton.network.codes`."""
-        return STATISTIC_OF[self.method]
+        return STATISTIC_OF[self.statistic]
 
     @property
     def is_paper(self) -> bool:
@@ -169,7 +170,7 @@ def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     settings = _settings(told)
     algorithm = setup.algorithm_for(settings)
     compute = algorithm.compute(task.device)
-    generator = generator_for(told.seed, content_hash(content), told.method, None)
+    generator = generator_for(told.seed, content_hash(content), told.statistic, None)
     started = time.perf_counter()
     picture, taken, trace = None, 0, []
     loss = torch.full((1,), 2.0, device=compute.device)  # that of 2016 as it is

@@ -86,7 +86,7 @@ def content_layer(lab: Lab) -> str:
 
 def _settings(lab: Lab, method: str, weight: Weight) -> dict[str, Any]:
     return {
-        "method": method,
+        "statistic": method,
         "style_weight": weight,
         "style_layers": lab.layers(1),
         "content_layer": content_layer(lab),

@@ -71,7 +71,7 @@ def style_objective(
     named: list[tuple[str, str, float, Objective]] = [
         ("content", told.content_layer, weight, CodeMatch(told.content_layer, code))
     ]
-    statistic = statistic_of(told.statistic)
+    statistic = statistic_of(told.matched)
     for layer, share in zip(told.style_layers, told.layer_shares(), strict=True):
         term = StatisticMatch(layer, statistic, targets[layer])
         named.append(("style", layer, style_weight * share, term))
@@ -84,7 +84,7 @@ def _targets(
     styles: Sequence[Style], scale: float, network: Network, told: StyleOptions, compute: Compute
 ) -> dict[str, Tensor]:
     """The styles' statistics by layer, mixed by their shares."""
-    name = told.statistic
+    name = told.matched
     targets = {layer: torch.zeros((), device=compute.device) for layer in told.style_layers}
     for style, share in zip(styles, told.shares(), strict=True):
         if isinstance(style, Fingerprint):
@@ -99,7 +99,7 @@ def _targets(
 
 def _objective2016(code: Tensor, targets: dict[str, Tensor], told: StyleOptions) -> StyleObjective:
     weight, style_weight = told.weights
-    content, *styles = paper_terms(told.method, told.content_layer, code, targets)
+    content, *styles = paper_terms(told.statistic, told.content_layer, code, targets)
     weighted = [(*content[:2], weight, content[2])]
     for (kind, layer, term), share in zip(styles, told.layer_shares(), strict=True):
         # 2016 summed its layers: a share of one layer in five counts once
@@ -126,7 +126,7 @@ def read_styles(task: Task, content: Tensor) -> list[Style]:
     styles = [_read_style(task, style, content) for style in told.styles]
     for style in styles:
         if isinstance(style, Fingerprint):
-            style.check(network, told.statistic, told.style_layers)
+            style.check(network, told.matched, told.style_layers)
         elif style.shape == content.shape and torch.equal(style.cpu(), content.cpu()):
             raise TextonError("the style is the content itself: there is nothing to carry over")
     return styles

@@ -36,11 +36,12 @@ from tests.test_cli import assert_refused
 from texton.atlas.build import jobs_of
 from texton.atlas.estimate import _between, _sample
 from texton.atlas.plan import Asked, make_plan, photo_name
-from texton.atlas.settings import DEFAULTS, check_same, complete
+from texton.atlas.settings import check_same, complete, method_options, reading_options
 from texton.jobs.engines import Engine, LocalEngine, RayEngine
 from texton.jobs.manifest import Manifest
 from texton.jobs.store import Store, Unit
 from texton.jobs.work import Made, UnitWork
+from texton.methods.catalogue import find_method
 from texton.network.codes import energy_shares
 from texton.network.device import Compute
 
@@ -135,7 +136,7 @@ def test_again_makes_nothing_and_more_extends(made: Path, tmp_path: Path, run: R
         (["--layers", "relu1_9"], "did you mean 'relu1_"),
         (["--layers", "rely*"], "no layer of vgg19 matches 'rely*'"),
         (["--channels", "x"], "is not understood"),
-        (["--channels", "top0"], "is not understood"),
+        (["--channels", "top0"], "ask for 1 to 64"),
         (["--channels", "9-4"], "write 4-9"),
         (["--channels", "900"], "relu2_1 has none of the channels 900: it has 0 to 127"),
         (["--engine", "rey"], "did you mean 'ray'"),
@@ -245,7 +246,7 @@ class Lost:
 def test_a_build_that_ends_without_its_units_says_so(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setattr("texton.cli.atlas._engine", lambda *_: Lost())
+    monkeypatch.setattr("texton.cli.atlas.make_engine", lambda *_: Lost())
     done = run("atlas", "build", CAT, "--out", "a", *SMALL)
     assert done.code == 1
     assert "4 units of finished jobs are not in 'a': make sure that" in done.err
@@ -275,7 +276,9 @@ def test_a_unit_that_fails_is_recorded_and_the_next_goes_on(
     monkeypatch.chdir(tmp_path)
     Path("net.py").write_text(BROKEN)
     Path("broken").touch()
-    asked = Asked([CAT], network={"network": "net.py:network"}, settings={"size": 32, "steps": 2})
+    asked = Asked(
+        [CAT], network={"network": "net.py:network"}, reading={"size": 32}, options={"steps": 2}
+    )
     plan = make_plan(asked, Path("a"))
     work = UnitWork(Path("a"), plan.manifest, plan.photos)
     store = Store(Path("a"), plan.manifest)
@@ -321,7 +324,7 @@ def test_a_network_that_was_edited_is_refused(
 
 def test_channels_go_to_the_layers_that_have_them(tmp_path: Path) -> None:
     def extended(**asked: Any) -> dict[str, tuple[int, ...]]:
-        plan = make_plan(Asked(settings={"size": 32}, **asked), tmp_path / "a")
+        plan = make_plan(Asked(reading={"size": 32}, **asked), tmp_path / "a")
         store = Store(tmp_path / "a", plan.manifest)
         for name, image in plan.photos.items():
             store.write_photo(name, image)
@@ -342,22 +345,23 @@ def test_channels_go_to_the_layers_that_have_them(tmp_path: Path) -> None:
 def test_a_gpu_is_kept_by_its_number_and_any_will_do(
     tmp_path: Path, net: texton.Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(Asked([CAT], "relu1_1", settings={"size": 32}), tmp_path / "a")
-    basic = {key: plan.manifest.settings[key] for key in DEFAULTS}
+    plan = make_plan(Asked([CAT], "relu1_1", reading={"size": 32}), tmp_path / "a")
+    options = method_options(find_method("filter"), plan.manifest, {})
+    reading = reading_options(plan.manifest, {})
     told = []
     for device in ("cuda:1", "cuda", "cpu"):
         compute = Compute(torch.device(device))
-        monkeypatch.setattr("texton.atlas.settings.compute_for", lambda *_, c=compute: c)
-        told.append(complete(basic, device, net))
+        monkeypatch.setattr("texton.methods.parts.setup.compute_for", lambda *_, c=compute: c)
+        told.append(complete(options, reading, device, net))
     assert [settings["device"] for settings in told] == ["cuda:1", "cuda", "cpu"]
     begun = replace(plan.manifest, settings=told[0])
-    check_same(tmp_path, begun, net, told[1])
+    check_same(tmp_path, begun, net, options, told[1])
     with pytest.raises(texton.TextonError, match="with device cuda:1, this machine would use cpu"):
-        check_same(tmp_path, begun, net, told[2])
+        check_same(tmp_path, begun, net, options, told[2])
 
 
 def test_a_worker_that_would_make_other_pictures_stops(tmp_path: Path) -> None:
-    asked = Asked([CAT], layers="relu1_1", settings={"size": 32, "steps": 2})
+    asked = Asked([CAT], layers="relu1_1", reading={"size": 32}, options={"steps": 2})
     plan = make_plan(asked, tmp_path / "a")
     other = replace(plan.manifest, settings={**plan.manifest.settings, "dtype": "float64"})
     refuses(tmp_path, other, r"with dtype .*, the atlas with float64")
@@ -375,7 +379,7 @@ def refuses(root: Path, manifest: Manifest, says: str) -> None:
 
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_a_worker_that_does_not_see_the_atlas_stops(engine: str, tmp_path: Path) -> None:
-    asked = Asked([CAT], layers="relu1_1", settings={"size": 32, "steps": 2})
+    asked = Asked([CAT], layers="relu1_1", reading={"size": 32}, options={"steps": 2})
     plan = make_plan(asked, tmp_path / "a")
     work = UnitWork(tmp_path / "a", plan.manifest, plan.photos)
     jobs = [[Unit("relu1_1", 0, "chelsea")]]

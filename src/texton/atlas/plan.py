@@ -17,6 +17,7 @@ from texton.atlas.settings import (
     check_same,
     complete,
     method_options,
+    named_network,
     network_options,
     reading_options,
 )
@@ -98,7 +99,7 @@ def make_plan(asked: Asked, root: Path) -> Plan:
         network=network.name,
         weights_hash=network.weights_hash,
         pooling=network.details.get("pooling"),
-        network_options={k: v for k, v in choice.as_json().items() if k != "device"},
+        network_options=named_network(choice),
         settings=settings,
         layers=_layers(chosen, old, network, method),
         photos=listed,

@@ -31,6 +31,13 @@ def network_options(old: Manifest | None, said: Mapping[str, Any]) -> NetworkOpt
     return NetworkOptions.of({**kept, **said})
 
 
+def named_network(choice: NetworkOptions) -> dict[str, Any]:
+    """The network as `load_network` takes it, for the manifest."""
+    told = {**choice.as_json(), "bands": list(choice.bands) or None}
+    del told["device"]
+    return told
+
+
 def reading_options(old: Manifest | None, said: Mapping[str, Any]) -> ReadingOptions:
     """How photographs are read."""
     kept = {key: old.settings[key] for key in ("size", "enlarge")} if old else {"size": SIZE}
@@ -62,13 +69,14 @@ def complete(
     from texton.network.device import choose_compute
 
     solving: dict[str, Any] = {}
-    compute = choose_compute(device)
     if preset := getattr(options, "preset", None):
         steps = getattr(options, "steps", None)
         solver = solver_settings(preset, steps=steps)
         compute = compute_for(solver, device)
         seed = getattr(options, "seed", None)
         solving = {"preset": preset, "steps": steps, "seed": seed, "solver": asdict(solver)}
+    else:
+        compute = choose_compute(device)
     settings = {
         **reading.as_json(),
         **solving,

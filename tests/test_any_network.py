@@ -33,6 +33,7 @@ ARCHITECTURES = [
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.slow
 def test_architectures(name: str, run: Run, tmp_path: Path) -> None:
     spec = f"torchvision:{name}@random"
     listed = run("layers", "--network", spec, "--json")
@@ -67,6 +68,7 @@ def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone() 
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.slow
 def test_efficientnet_lite0_knows_a_cat_and_shows_textures(run: Run) -> None:
     net = load_network("efficientnet_lite0")
     image = texton.read_image(CAT, 224)
@@ -80,6 +82,7 @@ def test_efficientnet_lite0_knows_a_cat_and_shows_textures(run: Run) -> None:
         assert np.asarray(Image.open(unit["image"]), float).std() > 20
 
 
+@pytest.mark.slow
 def test_digits_are_grey_in_and_out(run: Run) -> None:
     words = ("filter", CAT, "relu2:3", "--size", 48, "--preset", "fast", "--network", DIGITS)
     outcome = run(*words, "--json")
@@ -214,6 +217,7 @@ def test_without_internet_the_ways_out_are_told(run: Run, monkeypatch: pytest.Mo
     assert "--weights FILE" in outcome.err and "torchvision:resnet18@random" in outcome.err
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_say_where(run: Run, tmp_path: Path) -> None:
     net = load_network("torchvision:resnet18@random3")
     state = net.module.state_dict()
@@ -368,6 +372,7 @@ def test_out_of_memory_halves_the_batch(
         assert result.error == pytest.approx(alone.error, abs=0.02)
 
 
+@pytest.mark.slow
 def test_no_memory_for_one_image_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare = Network.prepare
 

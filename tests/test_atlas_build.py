@@ -45,6 +45,8 @@ from texton.methods.catalogue import find_method
 from texton.network.codes import energy_shares
 from texton.network.device import Compute
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--layers", "relu1_1,relu2_1", "--channels", "0,3", *QUICK)
 
 

@@ -28,6 +28,8 @@ from tests.atlases import (
 from tests.conftest import Run
 from texton.jobs.store import TEMPORARY, Store, Unit
 
+pytestmark = pytest.mark.slow
+
 
 def kill_a_worker_then_all(root: Path, process: subprocess.Popen[str], mark: str) -> list[int]:
     """``kill -9`` of a worker, of the parent once a new one is at work; who worked in the end."""

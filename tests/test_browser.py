@@ -21,9 +21,12 @@ from texton.methods.catalogue import methods
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium here: apt-get install chromium runs these"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no chromium here: apt-get install chromium runs these"
+    ),
+]
 FLAGS = [
     "--headless",
     "--no-sandbox",

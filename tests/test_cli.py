@@ -34,6 +34,7 @@ def assert_refused(outcome: object, says: str, code: int = 2) -> None:
     assert says in outcome.err
 
 
+@pytest.mark.slow
 def test_one_filter_gives_its_picture_and_says_where(run: Run, tmp_path: Path) -> None:
     outcome = run("filter", CAT, "relu3_2:4", *QUICK)
     assert outcome.code == 0
@@ -78,6 +79,7 @@ def test_all_takes_every_filter(run: Run) -> None:
     assert [unit["channel"] for unit in made["units"]] == list(range(64))
 
 
+@pytest.mark.slow
 def test_info_gives_a_command_that_makes_the_picture_again(run: Run, tmp_path: Path) -> None:
     run("filter", CAT, "relu2_1:9", "--seed", 4, "-o", "first.png", *QUICK)
     command = run("info", "first.png").out.strip().splitlines()[-1]
@@ -90,6 +92,7 @@ def test_info_gives_a_command_that_makes_the_picture_again(run: Run, tmp_path: P
     assert json.loads(run("info", "first.png", "--json").out)["seed"] == 4
 
 
+@pytest.mark.slow
 def test_a_units_command_makes_the_unit_again(run: Run, tmp_path: Path) -> None:
     run("filter", CAT, "relu2_1:2,9", "--each", "units", *QUICK)
     words = shlex.split(run("info", "units/relu2_1-9.png").out.strip().splitlines()[-1])
@@ -106,6 +109,7 @@ def test_invert_takes_its_priors(run: Run, tmp_path: Path) -> None:
     assert "--tv 2 --jitter 1" in run("info", made["image"]).out
 
 
+@pytest.mark.slow
 def test_pooling_and_weights_by_option(run: Run, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
@@ -218,6 +222,7 @@ def test_mistakes_of_the_other_commands(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_existing_file_of_ours_is_replaced_another_only_by_force(
     run: Run, tmp_path: Path
 ) -> None:
@@ -231,6 +236,7 @@ def test_an_existing_file_of_ours_is_replaced_another_only_by_force(
     assert texton.read_settings(target) is not None
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     def small_disk() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -252,6 +258,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     words = ["filter", str(CAT), "relu1_1:all", "--size", "48", "--each", "units", "-o", "s.png"]
     with subprocess.Popen(

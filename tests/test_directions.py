@@ -28,6 +28,8 @@ from texton.solve.directions import Directions
 from texton.solve.objective import Activation, CodeMatch, FeatureMapMatch
 from texton.solve.presets import solver_settings
 
+pytestmark = pytest.mark.slow
+
 CPU = choose_compute("cpu")
 KINDS = st.sampled_from(["blend", "dense", "one"])
 

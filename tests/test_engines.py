@@ -18,6 +18,8 @@ from tests.atlases import CAT, QUICK, build, check_complete, until
 from texton.errors import TextonError
 from texton.jobs.engines import Engine, Ledger, LocalEngine, RayEngine
 
+pytestmark = pytest.mark.slow
+
 
 class Squares:
     """Squares numbers; what some of them do to their worker first is up to a test."""

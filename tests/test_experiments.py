@@ -32,6 +32,8 @@ from texton.experiments.report.report import write_report
 from texton.images.folder import read_pictures
 from texton.methods.parts.fingerprint import fingerprint
 
+pytestmark = pytest.mark.slow
+
 TINY: tuple[object, ...] = ("--size", 48, "--steps", 3)
 COUNTS = {"filters": 3, "repeats": 2}
 PHOTOS = (EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg")

@@ -75,6 +75,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 def test_without_any_extra(tmp_path: Path) -> None:
     fake_atlas(tmp_path / "atlas", [("relu1_1", 2)], ["cat"])
     commands = [*WORKS, *REFUSED]

@@ -42,6 +42,7 @@ def all_hooks(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.slow
 def test_vgg19_is_the_papers(cat: torch.Tensor, pooling: str) -> None:
     net = texton.load_network("vgg19", pooling=pooling)
     for layer in ("relu1_1", "relu3_2", "relu5_2"):
@@ -223,6 +224,7 @@ def test_too_small_an_image_is_told(net: Network) -> None:
 
 @pytest.mark.parametrize("naming", ["paper", "torchvision"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.slow
 def test_another_vgg19_by_file(tmp_path: Path, naming: str, suffix: str) -> None:
     import torchvision
 

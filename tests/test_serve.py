@@ -197,6 +197,7 @@ def test_a_page_of_another_server_or_another_plan_is_made_anew(
     assert first_news(follower, before)[0] == "changed"
 
 
+@pytest.mark.slow
 def test_similar_textures_follow_a_build_that_adds_a_layer(tmp_path: Path) -> None:
     store = fake_atlas(tmp_path, [("relu1_1", 6)], ["cat"])
     follower = Follower(store, TextureIndex())
@@ -310,6 +311,7 @@ def test_an_unreadable_picture_is_not_there(tmp_path: Path) -> None:
         assert client.get("/relu1_1/0.html").status_code == 200
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_server_as_it_ends_every_command(tmp_path: Path) -> None:
     fake_atlas(tmp_path, [("relu1_1", 1)], ["cat"])
     with subprocess.Popen(

@@ -184,6 +184,7 @@ def test_any_name_is_escaped_and_has_an_address(run: Run, tmp_path: Path) -> Non
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=2, max_size=2, unique=True))
+@pytest.mark.slow
 def test_two_names_never_share_an_address(names: list[str]) -> None:
     first, second = map(addresses.slug, names)
     assert first != second
@@ -270,6 +271,7 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.slow
 def test_similar_textures_are_similar(tmp_path: Path) -> None:
     """Channels 64 apart have the same picture: they must be each other's nearest."""
     store = fake_atlas(tmp_path, [("relu1_1", 68), ("relu1_2", 8)], ["cat", "cup"])
@@ -287,6 +289,7 @@ def test_similar_textures_are_similar(tmp_path: Path) -> None:
     assert "Similar textures" in page and "64.html" in page
 
 
+@pytest.mark.slow
 def test_the_index_is_kept_and_brought_up_to_date(tmp_path: Path) -> None:
     store = fake_atlas(tmp_path, [("relu1_1", 12)], ["cat"], lambda u: "ok" if u.channel else None)
     first = TextureIndex().update(store, Catalog.read(store).alive())

@@ -65,6 +65,7 @@ def test_batches_solve_the_same_pictures(net: Network, cat: torch.Tensor) -> Non
         assert (one.image - other.image).abs().mean() < 0.02
 
 
+@pytest.mark.slow
 def test_a_batch_stops_each_image_on_its_own(net: Network, cat: torch.Tensor) -> None:
     with in_batches_of(3):
         results = texton.invert_filters(cat, net, "relu1_2", [2, 3, 36])
@@ -82,6 +83,7 @@ def test_the_error_is_the_saved_pictures(net: Network, cat: torch.Tensor) -> Non
     assert result.achieved == pytest.approx(float(code[:, 0].sum() / target[:, 0].sum()), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_solving_improves_and_stays_in_bounds(net: Network, cat: torch.Tensor) -> None:
     result = texton.invert_filter(cat, net, "relu4_2", 4, steps=40)
     assert result.error < 0.9 and result.trace[-1] < result.trace[8]
@@ -89,6 +91,7 @@ def test_solving_improves_and_stays_in_bounds(net: Network, cat: torch.Tensor) -
 
 
 @pytest.mark.parametrize("preset", ["fast", "normal"])
+@pytest.mark.slow
 def test_filters_that_end_dead_elsewhere_live(net: Network, cat: torch.Tensor, preset: str) -> None:
     """The faintest of the first layers, and a whole row of the deepest."""
     for layer, channels in {"relu1_1": [6], "relu1_2": [14, 36], "relu5_4": range(12)}.items():
@@ -212,6 +215,7 @@ def test_the_paper_preset_stops_when_the_image_stops(net: Network, cat: torch.Te
 @pytest.mark.parametrize(
     ("layer", "below"), [("relu1_1", 0.01), ("relu2_1", 0.02), ("relu3_1", 0.05)]
 )
+@pytest.mark.slow
 def test_code_inversion_gives_the_photograph_back(
     net: Network, cat: torch.Tensor, layer: str, below: float
 ) -> None:
@@ -223,6 +227,7 @@ def test_code_inversion_gives_the_photograph_back(
     assert likeness > (0.75 if layer == "relu3_1" else 0.95)
 
 
+@pytest.mark.slow
 def test_priors_make_pictures_smoother(net: Network, cat: torch.Tensor) -> None:
     def roughness(**priors: float) -> float:
         made = texton.invert(cat, net, "relu3_1", preset="fast", **priors)
@@ -250,6 +255,7 @@ def test_numbers_out_of_range_are_refused(net: Network, cat: torch.Tensor) -> No
     assert PRESETS["fast"].steps < PRESETS["normal"].steps < PRESETS["fine"].steps
 
 
+@pytest.mark.slow
 def test_two_hundred_calls_cost_the_same(net: Network) -> None:
     """Hooks, graphs and copies that pile up would show in memory and in calls."""
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -285,6 +291,7 @@ def test_two_hundred_calls_cost_the_same(net: Network) -> None:
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in parts)
 
 
+@pytest.mark.slow
 def test_longer_presets_end_lower(net: Network, cat: torch.Tensor) -> None:
     """None may end early for the noise of a high learning rate, taken for the end of the fall."""
     photo = torch.nn.functional.interpolate(cat, (64, 64), mode="area")

@@ -15,6 +15,8 @@ from tests.test_cli import assert_refused
 from texton.errors import TextonError
 from texton.experiments.harness.run import run_experiment
 
+pytestmark = pytest.mark.slow
+
 
 def folder_of(root: Path, works: dict[str, list[Image.Image]]) -> Path:
     for style, pictures in works.items():

@@ -101,6 +101,7 @@ def test_random_styles_differ_by_seed_and_keep_their_own(net: Network, cat: torc
 
 
 @pytest.mark.parametrize("method", ["pmci", "gatys", "moments"])
+@pytest.mark.slow
 def test_stylizing_brings_the_style_nearer_and_keeps_content(
     net: Network, cat: torch.Tensor, coffee: torch.Tensor, method: str
 ) -> None:
@@ -113,6 +114,7 @@ def test_stylizing_brings_the_style_nearer_and_keeps_content(
     assert made.image.shape == cat.shape[1:]
 
 
+@pytest.mark.slow
 def test_weights_shares_and_colours(net: Network, cat: torch.Tensor, coffee: torch.Tensor) -> None:
     ramp = torch.linspace(0, 1, 40).expand(1, 3, 70, 40).contiguous()  # another aspect ratio
 
@@ -130,6 +132,7 @@ def test_weights_shares_and_colours(net: Network, cat: torch.Tensor, coffee: tor
     assert (chroma[0] - chroma[1]).abs().mean() < 0.02
 
 
+@pytest.mark.slow
 def test_the_paper_preset_is_2016s(net: Network, cat: torch.Tensor, coffee: torch.Tensor) -> None:
     for method in ("pmci", "gatys"):
         made = texton.stylize(cat, [coffee], net, statistic=method, preset="paper", steps=15)
@@ -147,6 +150,7 @@ def test_the_paper_preset_is_2016s(net: Network, cat: torch.Tensor, coffee: torc
     torch.testing.assert_close(Sums2016("x", target)({"x": code}, cat)[0], expected)
 
 
+@pytest.mark.slow
 def test_several_scales_are_solved_coarse_to_fine(net: Network) -> None:
     content = texton.read_image(CAT, 224)
     style = texton.read_image(COFFEE, 160)
@@ -166,6 +170,7 @@ def test_several_scales_are_solved_coarse_to_fine(net: Network) -> None:
     assert made.image.shape == content.shape[1:]
 
 
+@pytest.mark.slow
 def test_fingerprints_say_what_the_image_says(
     net: Network, cat: torch.Tensor, coffee: torch.Tensor, tmp_path: Path
 ) -> None:
@@ -181,6 +186,7 @@ def test_fingerprints_say_what_the_image_says(
     torch.testing.assert_close(distances, distances.T)
 
 
+@pytest.mark.slow
 def test_stylize_command(run: Run, tmp_path: Path) -> None:
     run("fingerprint", COFFEE, "-o", "c.style", "--size", 48)
     words = ("stylize", CAT, COFFEE, "c.style", "--style-mix", "0.7,0.3", "--json")
@@ -194,11 +200,13 @@ def test_stylize_command(run: Run, tmp_path: Path) -> None:
     assert pictures[0] == pictures[1]
 
 
+@pytest.mark.slow
 def test_a_filters_own_texture_is_a_style(run: Run, tmp_path: Path) -> None:
     assert run("stylize", CAT, "relu4_2:4", "-o", "x.png", *QUICK).code == 0
     assert Image.open(tmp_path / "x.png").size == (48, 32)
 
 
+@pytest.mark.slow
 def test_modify_commands(run: Run, tmp_path: Path) -> None:
     for number, extra in enumerate(
         [("random", "--seed", 1), ("random", "--seed", 2), ("ranks", "--style", COFFEE)]
@@ -213,6 +221,7 @@ def test_modify_commands(run: Run, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "again.png").tobytes() == pictures[2]
 
 
+@pytest.mark.slow
 def test_mix_command(run: Run, net: Network, tmp_path: Path) -> None:
     listed = json.loads(run("top", CAT, "relu2_1", "--count", 3, "--size", 48, "--json").out)
     shares = [row["share"] for row in listed["filters"]]
@@ -224,6 +233,7 @@ def test_mix_command(run: Run, net: Network, tmp_path: Path) -> None:
     assert after[39] > 1.1 * before[39] and after[71] < before[71]
 
 
+@pytest.mark.slow
 def test_compare_command(run: Run, tmp_path: Path) -> None:
     for index, box in enumerate([(0, 0, 150, 150), (150, 100, 300, 250)]):
         Image.open(COFFEE).crop(box).save(tmp_path / f"coffee{index}.png")

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.conftest import EXAMPLES
+from tests.helpers import EXAMPLES
 from texton.jobs.store import TEMPORARY, Store
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"

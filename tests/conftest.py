@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import torch
 from hypothesis import settings
 
 import texton
+from tests.helpers import EXAMPLES, Outcome, Run
 from texton import cli
 
 # This machine may be shared: properties are about values, never about time.
@@ -21,8 +20,6 @@ settings.load_profile("texton")
 
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.fixture(scope="session")
@@ -38,16 +35,6 @@ def cat() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def coffee() -> torch.Tensor:
     return texton.read_image(EXAMPLES / "coffee.jpg", 64)
-
-
-@dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import texton
-from tests.conftest import EXAMPLES, Run
-from tests.test_cli import assert_refused
+from tests.helpers import EXAMPLES, Run, assert_refused
 from texton import Network, TextonError, load_network
 from texton.network.device import Compute
 

@@ -31,8 +31,7 @@ from tests.atlases import (
     start,
     until,
 )
-from tests.conftest import Run
-from tests.test_cli import assert_refused
+from tests.helpers import Run, assert_refused
 from texton.atlas.build import jobs_of
 from texton.atlas.estimate import _between, _sample
 from texton.atlas.plan import Asked, make_plan, photo_name

@@ -25,7 +25,7 @@ from tests.atlases import (
     until,
     workers,
 )
-from tests.conftest import Run
+from tests.helpers import Run
 from texton.jobs.store import TEMPORARY, Store, Unit
 
 pytestmark = pytest.mark.slow

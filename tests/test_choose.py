@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import texton
-from tests.conftest import EXAMPLES, Run
+from tests.helpers import EXAMPLES, Run
 from texton.errors import TextonError
 from texton.network.choose import Filters, choose_channels, choose_layers, parse_filters
 

@@ -17,21 +17,11 @@ import torch
 from PIL import Image
 
 import texton
-from tests.conftest import EXAMPLES, Run
+from tests.helpers import EXAMPLES, Run, assert_refused
 
 CAT = EXAMPLES / "chelsea.jpg"
 QUICK = ("--size", 48, "--steps", 4)
 TEXTON = [sys.executable, "-c", "from texton.cli import main; main()"]
-
-
-def assert_refused(outcome: object, says: str, code: int = 2) -> None:
-    from tests.conftest import Outcome
-
-    assert isinstance(outcome, Outcome)
-    assert outcome.code == code, outcome.err
-    assert outcome.out == ""
-    assert outcome.err.startswith("error: ") and outcome.err.count("\n") == 1, outcome.err
-    assert says in outcome.err
 
 
 @pytest.mark.slow

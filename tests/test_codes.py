@@ -5,23 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers import codes
 from texton import TextonError
 from texton.network.codes import channel_sums, energy_shares, isolate, strongest, total_map
-
-sizes = st.tuples(st.integers(1, 2), st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
-
-
-@st.composite
-def codes(draw: st.DrawFn) -> torch.Tensor:
-    """Rectified codes, often with silent maps, sometimes wholly silent."""
-    size = draw(sizes)
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    code = torch.randn(size, generator=generator).clamp_min(0) * draw(
-        st.sampled_from([1e-3, 1, 1e3])
-    )
-    silent = draw(st.lists(st.booleans(), min_size=size[1], max_size=size[1]))
-    code[:, torch.tensor(silent)] = 0
-    return code
 
 
 @given(codes(), st.data())

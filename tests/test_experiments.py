@@ -16,9 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import EXAMPLES, Run
+from tests.helpers import EXAMPLES, Run, assert_refused
 from tests.patterns import GREEN, PURPLE, stripes
-from tests.test_cli import assert_refused
 from texton.experiments.catalogue import EXPERIMENTS
 from texton.experiments.claims import depth, specific_texture
 from texton.experiments.claims.energy_or_gram import _wrong_filters

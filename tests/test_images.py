@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps
 
 import texton
-from tests.conftest import Run
+from tests.helpers import Run
 from texton.errors import TextonError
 from texton.images.files import to_bytes, write_bytes
 from texton.images.folder import images_in, read_pictures

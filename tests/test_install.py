@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import EXAMPLES
 from tests.fake_atlas import fake_atlas
+from tests.helpers import EXAMPLES
 from texton.errors import TextonError, install, optional
 
 ROOT = Path(__file__).parent.parent

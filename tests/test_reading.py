@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 import texton
-from tests.conftest import EXAMPLES, Run
 from tests.fake_atlas import fake_atlas
+from tests.helpers import EXAMPLES, Run
 from texton.atlas.site.addresses import PICTURE
 from texton.jobs.store import Store, Unit
 from texton.reading import decimal_number, read_json, take, take_all, take_optional, whole_number

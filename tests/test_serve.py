@@ -20,9 +20,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.atlases import TEXTON, until
-from tests.conftest import Run
 from tests.fake_atlas import add_unit, fake_atlas, serving
-from tests.test_cli import assert_refused
+from tests.helpers import Run, assert_refused
 from texton.atlas.index import TextureIndex
 from texton.atlas.similar import Similar
 from texton.atlas.site.follow import Follower

@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.conftest import Run
 from tests.fake_atlas import add_unit, fake_atlas, fake_method
-from tests.test_cli import assert_refused
+from tests.helpers import Run, assert_refused
 from texton.atlas.index import TextureIndex
 from texton.atlas.similar import Similar
 from texton.atlas.site import addresses

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.conftest import EXAMPLES, Run
+from tests.helpers import EXAMPLES, Run, assert_refused
 from tests.patterns import GREEN, PURPLE, stripes
-from tests.test_cli import assert_refused
 from texton.errors import TextonError
 from texton.experiments.harness.run import run_experiment
 

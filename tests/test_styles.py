@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import texton
-from tests.conftest import EXAMPLES, Run
-from tests.test_cli import assert_refused
-from tests.test_codes import codes
+from tests.helpers import EXAMPLES, Run, assert_refused, codes
 from texton import Network, TextonError
 from texton.network.codes import (
     channel_sums,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import texton
-from tests.conftest import EXAMPLES
+from tests.helpers import EXAMPLES
 from texton import Network
 
 PHOTOS = ("chelsea.jpg", "coffee.jpg")

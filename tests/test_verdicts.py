@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.conftest import EXAMPLES
+from tests.helpers import EXAMPLES
 from texton import Network
 from texton.experiments.claims import gram_explained, reallocation
 from texton.experiments.claims.energy_or_gram import _wrong_filters, _wrong_name

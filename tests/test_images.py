@@ -105,6 +105,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("kind", ACCEPTED)
+@pytest.mark.slow
 def test_accepted(kind: str, run: Run, tmp_path: Path) -> None:
     photo, seen = make(kind, tmp_path)
     outcome = run("invert", photo, "relu1_1", "--steps", 100, "-o", "made.png")

@@ -150,6 +150,7 @@ def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
     assert str(one) == "2.00 (n = 1: no interval)"
 
 
+@pytest.mark.slow
 def test_a_difference_is_found_where_there_is_one() -> None:
     rng = np.random.default_rng(2)
     a = rng.normal(0, 1, 30)
@@ -172,6 +173,7 @@ def test_rank_trends_have_their_sign_their_size_and_an_interval() -> None:
 
 @pytest.mark.parametrize("step", [0.0, 0.3, 1.0, 2.0])
 @pytest.mark.parametrize("each", [3, 8, 20])
+@pytest.mark.slow
 def test_the_interval_of_a_trend_covers_the_truth(step: float, each: int) -> None:
     rng = np.random.default_rng(6)
     levels, many = step * np.arange(5)[:, None], 4000
@@ -345,6 +347,7 @@ def test_shuffled_channels_keep_values_and_the_order_within_a_work() -> None:
     assert rows[0, 0] == 0 and rows[0, 9] == 9, "the operand stays"
 
 
+@pytest.mark.slow
 def test_covariances_are_gram_matrices_without_the_sums() -> None:
     code = noise(9, 1, 5, 8, 8)
     expected = torch.cov(code[0].flatten(1), correction=0)

@@ -252,6 +252,7 @@ def test_a_file_system_without_locks_is_told(store: Store, monkeypatch: pytest.M
     assert not store.is_locked()
 
 
+@pytest.mark.slow
 def test_the_lock_keeps_a_second_build_out_and_dies_with_its_owner(store: Store) -> None:
     hold = (
         "import sys, time; from texton.jobs.store import Store\n"

@@ -39,6 +39,8 @@ class Directions:
 
     def along(self, code: Tensor) -> Tensor:
         """Σ u_c φ_c, (B, C, M, N) → (B, M, N) in float32, never the code's own memory."""
+        if self._only is not None:
+            return code[:, self._only].to(torch.float32, copy=True)
         if self.are_filters:
             return self._fetched(code, self._maps)[:, 0]
         assert self._shares is not None
@@ -62,22 +64,20 @@ class Directions:
         Args:
             own: `along` of the code, (B, M, N); ``total``: T, (1, M, N); ``scale``: (B,).
         """
+        if self._only is not None:
+            slope[:, self._only] = (own - total) * scale.reshape(-1, 1, 1)
+            return
         scale = scale.reshape(-1, 1, 1, 1)
         together = max(1, _IN_CACHE // (len(code) * own[0].numel()))
         for start in range(0, self._maps.shape[1], together):
             maps = self._maps[:, start : start + together]
-            weights = self._weights[:, start : start + together]
+            weights = self._weights[:, start : start + together, None, None]
             here = own[:, None] if self.are_filters else self._fetched(code, maps)
-            differences = (here - total[:, None] * weights[..., None, None]) * scale
-            if self._only is not None:
-                slope[:, self._only] = differences[:, 0]
-            else:
-                slope[self._rows, maps] = differences.to(slope.dtype)
+            differences = (here - total[:, None] * weights) * scale
+            slope[self._rows, maps] = differences.to(slope.dtype)
 
     def _fetched(self, code: Tensor, maps: Tensor) -> Tensor:
         """(B, K, M, N) in float32."""
-        if self._only is not None:
-            return code[:, self._only, None].to(torch.float32, copy=True)
         return code[self._rows, maps].float()
 
 

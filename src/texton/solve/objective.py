@@ -94,6 +94,7 @@ class FeatureMapMatch(Objective):
         self._directions = Directions(units, total.device)
         squares = self._directions.squares
         self.target_square = squares * _positive(self.total.square().sum((1, 2)), layer)
+        self._half = self.target_square / 2
         self._asked = squares * self.total.sum((1, 2))
         self._latest: tuple[weakref.ref[Tensor], Tensor] | None = None
 
@@ -118,7 +119,7 @@ class FeatureMapMatch(Objective):
         code = codes[self.layers[0]]
         squares = _squares(code.detach())  # first: a pass in order brings the code near
         own = self.own_maps(code)
-        others = self._directions, self.total, self.target_square / 2
+        others = self._directions, self.total, self._half
         error: Tensor = _MapError.apply(code, squares, own, *others)
         return error
 

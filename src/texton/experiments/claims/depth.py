@@ -176,11 +176,12 @@ EXPERIMENT = Experiment(
         "Colours: the entropy of the colour histogram, and how many of 24 hues cover 2 % of the "
         "picture each. Structure: the slope of the power spectrum (nearer 0 is finer), in how "
         "many directions edges run, and the size of the picture as a JPEG.",
-        "Controls: the same filters of a network with random weights, where depth is the same "
-        "but nothing was learnt, and blends of a few filters. The trend is Spearman's rank "
-        "correlation with the number of the layer. A claim holds where the interval is above 0 "
-        "and the random network's interval lies below it; it holds partly where random weights "
-        "may show it as well. Filters that stayed silent and flat pictures are left out.",
+        "Controls, solved by the same code: the same filters of a network with random weights, "
+        "where depth is the same but nothing was learnt, and blends of a few filters. The trend "
+        "is Spearman's rank correlation with the number of the layer. A claim holds where the "
+        "interval is above 0 and the random network's interval lies below it; it holds partly "
+        "where random weights may show it as well. Filters that stayed silent and flat pictures "
+        "are left out.",
     ),
     run=run,
     uses=("preset", "filters"),

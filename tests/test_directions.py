@@ -134,8 +134,7 @@ def test_a_filters_picture_is_that_of_its_direction(
         for units in ([4], one_hot)
     ]
     assert torch.equal(made[0].image, made[1].image)
-    wanted = {**made[0].figures(), "channel": None, "seconds": made[1].seconds}
-    assert made[1].figures() == wanted
+    assert made[0].figures == made[1].figures and made[0].trace == made[1].trace
 
 
 def test_a_blend_is_solved_for_what_it_asks(net: Network, cat: torch.Tensor) -> None:
@@ -146,8 +145,8 @@ def test_a_blend_is_solved_for_what_it_asks(net: Network, cat: torch.Tensor) -> 
         for x in (cat, made.image[None])
     )
     assert made.status == "ok" and bool((after > 2 * before).all())
-    assert made.leakage == pytest.approx(1 - float(after.sum()), abs=1e-4)
-    assert made.settings["shares"] == shares
+    assert made.figures["leakage"] == pytest.approx(1 - float(after.sum()), abs=1e-4)
+    assert made.settings["options"]["directions"] == {"3=0.25,8=0.75": {"3": 0.25, "8": 0.75}}
     vector = torch.zeros(128)
     vector[[3, 8]] = torch.tensor([0.25, 0.75])
     again = texton.invert_direction(cat, net, "relu2_2", vector, preset="fast")
@@ -169,7 +168,7 @@ def test_a_silent_direction_is_woken_and_a_dead_one_is_named() -> None:
     woken = texton.invert_direction(photo, network, "relu", {1: 1.0})
     assert woken.status == "ok" and woken.achieved is not None and woken.achieved > 0.005
     dead = texton.invert_direction(photo, network, "relu", {2: 0.5})
-    assert dead.status == "dead" and dead.starts >= 3 and dead.achieved == 0.0
+    assert dead.status == "dead" and dead.figures["starts"] >= 3 and dead.figures["achieved"] == 0.0
 
 
 @pytest.mark.parametrize(

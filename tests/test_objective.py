@@ -51,10 +51,10 @@ def test_total_variations_slope_is_that_of_its_value() -> None:
     image = torch.rand(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: TotalVariation()({}, x), image)
     (slope,) = torch.autograd.grad(TotalVariation()({}, image).sum(), image)
-    for weights in ([0.5, 0.5], [0.5, 2.0]):
+    for weights in (torch.tensor([0.5, 0.5]), torch.tensor([0.5, 2.0])):
         gradient = torch.ones_like(image)
         add_variation(gradient, image.detach(), weights)
-        wanted = 1 + slope * torch.tensor(weights).reshape(2, 1, 1, 1)
+        wanted = 1 + slope * weights.reshape(2, 1, 1, 1)
         torch.testing.assert_close(gradient, wanted)
 
 

@@ -97,8 +97,10 @@ def iter_filters(
 ) -> Iterator[Result]:
     """`invert_filters`, one result after the other as they are solved."""
     if isinstance(channels, Mapping):
-        from texton.solve.directions import shares_by_filter
+        from texton.solve.directions import share_vector, shares_by_filter
 
+        for name, shares in channels.items():
+            share_vector(shares, network.layer(layer).channels, name)  # refuses a vector of others
         named = {name: shares_by_filter(shares) for name, shares in channels.items()}
         options["directions"] = named
         units = tuple(Unit(layer, direction=name) for name in named)

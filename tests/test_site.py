@@ -144,6 +144,7 @@ def test_an_atlas_of_any_method_has_pages_in_its_own_words(
     assert f"<figcaption>{on}, blurred by {name}</figcaption>" in page
     assert (site / "photos/cat.png").exists() == ("photo" in axes)
     assert page.count("<figure") == (4 if "photo" in axes else 1)
+    assert ("what one unit sees" in page) == ({"photo", "layer"} <= set(axes))
     assert '">most sharpness first</option>' in (site / "all.html").read_text()
     told = read("atlas", (site / "assets/atlas.js").read_text())
     assert told["method"]["axes"] == list(axes)  # type: ignore[index]

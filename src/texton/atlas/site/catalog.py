@@ -12,9 +12,8 @@ from typing import Any
 from texton.atlas.site.pictures import is_whole
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto
 from texton.jobs.store import PICTURED, Store, Unit
-from texton.methods.catalogue import find_method, methods
-from texton.methods.method import ERROR, Figure, Method
-from texton.methods.options import Options
+from texton.methods.catalogue import find_method
+from texton.methods.method import Method
 
 Record = dict[str, Any]
 
@@ -29,7 +28,7 @@ class Catalog:
 
     @classmethod
     def read(cls, store: Store) -> Catalog:
-        catalog = cls(store, method_of(store))
+        catalog = cls(store, find_method(store.manifest.method))
         catalog.records.update(catalog.missing())
         return catalog
 
@@ -135,44 +134,3 @@ def number(record: Mapping[str, Any], key: str) -> float | None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     return value if abs(value) <= sys.float_info.max else None
-
-
-def method_of(store: Store) -> Method:
-    name = store.manifest.method
-    return _FILTERS if name == "filter" and name not in methods() else find_method(name)
-
-
-_FILTERS = Method(  # until methods declare themselves
-    "filter",
-    "What a filter extracts from a photograph",
-    "The texture that {unit} extracts from {photo}",
-    ("photo", "layer", "channel"),
-    Options,
-    (
-        ERROR,
-        Figure(
-            "achieved",
-            "Achieved",
-            "How much of the activity that the target asks of the filter is reached.",
-            "percent",
-            1,
-            "high",
-        ),
-        Figure(
-            "energy_share",
-            "Energy",
-            "The filter's share of the layer's energy in the photograph.",
-            "percent",
-            2,
-        ),
-        Figure(
-            "leakage",
-            "Leakage",
-            "The share of the picture's energy in other filters of the layer.",
-            "percent",
-            1,
-            "low",
-        ),
-    ),
-    lambda task, on_step: iter(()),
-)

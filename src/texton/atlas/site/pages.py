@@ -86,13 +86,12 @@ class Pages:
         """What every page's script knows: the method and its figures, layers, photographs."""
         catalog = self.catalog
         method = catalog.method
-        figure_keys = ("key", "label", "show", "digits", "better", "help")
+        told = ("key", "label", "show", "digits", "better", "help")
         return _script(
             "atlas",
             {
-                "network": catalog.store.manifest.network,
                 "method": _some(method, ("name", "title", "caption", "axes")),
-                "figures": [_some(figure, figure_keys) for figure in method.shown()],
+                "figures": [_some(figure, told) for figure in method.shown()],
                 "layers": [
                     {
                         "name": layer.name,
@@ -199,12 +198,13 @@ class Pages:
     def _clearness(self, layer: str, channel: int) -> tuple[bool, float]:
         """What is high where a picture is good says it better than a small error."""
         record = self.catalog.records.get(Unit(layer, channel, self.catalog.photos[0].name), {})
-        signs = {"high": 1.0, "low": -1.0}
-        judged = [x for x in self.catalog.method.shown() if x.better]
-        judged.sort(key=lambda figure: figure.better != "high")
+        judged = sorted(
+            (x for x in self.catalog.method.shown() if x.better), key=lambda x: x.better != "high"
+        )
         value = number(record, judged[0].key) if judged else None
-        clear = -math.inf if value is None else signs[judged[0].better or "high"] * value
-        return record.get("status") == "ok", clear
+        if value is not None and judged[0].better == "low":
+            value = -value
+        return record.get("status") == "ok", -math.inf if value is None else value
 
     @property
     def _by_photo(self) -> bool:

@@ -14,7 +14,7 @@ from texton.jobs.engines import Engine
 from texton.jobs.store import Store, Unit
 from texton.jobs.work import Made, UnitWork
 
-_JOB = 32  # units that share a photograph's code; at most so many are done again after a crash
+JOB = 32  # units that share a photograph's code; at most so many are done again after a crash
 _JOBS_PER_WORKER = 4  # at least, so that no worker is left alone with a long last job
 
 
@@ -26,7 +26,7 @@ class Build:
     todo: list[Unit]
     work: UnitWork
 
-    def run(self, engine: Engine) -> Generator[Made, None, None]:
+    def run(self, engine: Engine) -> Generator[Made[Unit], None, None]:
         """Make what is left, each unit as it is finished. Closing it stops the workers.
 
         Raises:
@@ -73,7 +73,7 @@ def jobs_of(units: Sequence[Unit], workers: int) -> list[list[Unit]]:
 
     In this order every layer shows something early, and the rate at any time is the whole's.
     """
-    size = max(1, min(_JOB, -(-len(units) // (_JOBS_PER_WORKER * workers))))
+    size = max(1, min(JOB, -(-len(units) // (_JOBS_PER_WORKER * workers))))
     groups: dict[tuple[str | None, str | None], list[Unit]] = defaultdict(list)
     for unit in units:
         groups[unit.layer, unit.photo].append(unit)

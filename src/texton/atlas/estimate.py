@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from texton.atlas.build import left
+from texton.atlas.build import JOB, left
 from texton.atlas.plan import Plan
 from texton.jobs.engines import Engine, LocalEngine
 from texton.jobs.store import Store, Unit
 from texton.jobs.work import UnitWork
 
 _LAYERS = 6  # solved for the measurement, spread over the depth of the network
-_UNITS = 3  # of each: the first warms a worker up, the median forgets it
+_UNITS = 3  # of each: the first warms a worker up, the median forgets it; together, a job
 _BLOCK = 4096  # bytes: what file systems give a file is a multiple of it
 
 
@@ -35,7 +35,8 @@ def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
     busy = [name for name in names if by_layer[name]]
     sampled = _spread(busy, _LAYERS)
     photo = plan.manifest.photos[-1].name
-    jobs = [_sample(layer, todo, photo) for layer in sampled]
+    together = not plan.manifest.settings["device"].startswith("cpu")
+    jobs = [_sample(layer, todo, photo, JOB if together else _UNITS) for layer in sampled]
     seconds: dict[str, list[float]] = defaultdict(list)
     sizes: dict[str, list[float]] = defaultdict(list)
     with _trial(store, engine) as trial:
@@ -45,7 +46,8 @@ def estimate(plan: Plan, root: Path, engine: Engine) -> dict[str, Any]:
             sizes[str(made.unit.layer)].append(sum(map(_on_disk, files)))
 
     def of_all(sample: dict[str, list[float]]) -> float:
-        each = {layer: statistics.median(sample[layer]) for layer in sampled}
+        usual = statistics.mean if together else statistics.median
+        each = {layer: usual(sample[layer]) for layer in sampled}
         return sum(_between(each, names, layer) * count for layer, count in by_layer.items())
 
     workers = min(engine.workers, max(1, len(todo)))
@@ -88,11 +90,11 @@ def _spread(names: list[str], count: int) -> list[str]:
     return [names[round(i * (len(names) - 1) / (count - 1))] for i in range(count)]
 
 
-def _sample(layer: str, todo: list[Unit], photo: str) -> list[Unit]:
+def _sample(layer: str, todo: list[Unit], photo: str, most: int = _UNITS) -> list[Unit]:
     units = [unit for unit in todo if unit.layer == layer]
     first = next((unit.photo for unit in units if unit.photo == photo), units[0].photo)
     units = [unit for unit in units if unit.photo == first]
-    count = min(_UNITS, len(units))
+    count = min(most, len(units))
     return [units[i * len(units) // count] for i in range(count)]
 
 

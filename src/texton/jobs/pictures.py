@@ -13,10 +13,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from texton.jobs.lock import is_held
 from texton.reading import read_json, take_optional
+
+if TYPE_CHECKING:
+    from texton.methods.result import Result
 
 UNIT_FORMAT = "texton-unit/1"
 TEMPORARY = ".*.tmp"  # what `write_bytes` calls a file that is not whole yet
@@ -76,6 +79,14 @@ class Pictures(ABC, Generic[Key]):
             record["status"] not in PICTURED or self._has_picture(key, record)
         )
         return (record, date) if whole else None
+
+    def keep(
+        self, key: Key, result: Result, more: Mapping[str, Any], command: str | None = None
+    ) -> None:
+        """Write a picture, then commit it with its figures and what ``more`` there is to tell."""
+        result.save(self.picture(key), command)
+        told = {} if command is None else {"command": command}
+        self.write(key, {**result.record(), **more, **told})
 
     def write(self, key: Key, record: Mapping[str, Any]) -> None:
         """Commit a key. Its picture must have been written before."""

@@ -1,58 +1,63 @@
-"""What a worker does: solves units one after the other and writes each as it is there."""
+"""The work on an atlas: its units, made by its method."""
 
 from __future__ import annotations
 
 import json
-import platform
-import shlex
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from texton.errors import TextonError, one_line
-from texton.images.files import write_image
+from texton.errors import TextonError
 from texton.jobs.allocator import settle_allocator
+from texton.jobs.making import Made, PictureWork, check_alike, check_seen, loaded
 from texton.jobs.manifest import Manifest
 from texton.jobs.store import Store
-from texton.methods.feature_map_inversion import iter_filters
-from texton.methods.method import Unit
-from texton.methods.parts.setup import compute_for
-from texton.methods.result import Result
-from texton.network.codes import energy_shares
-from texton.network.load import load_network
-from texton.network.network import Network
-from texton.solve.presets import solver_settings
+from texton.methods.catalogue import find_method
+from texton.methods.command import NetworkOptions, ReadingOptions, command_of
+from texton.methods.method import Method, Task, Unit
+from texton.methods.options import Options, declarations
 from texton.version import __version__
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-@dataclass(frozen=True)
-class Made:
-    """A unit that is finished: ``seconds`` is all that it took its worker."""
+    from texton.methods.result import Result
+    from texton.network.network import Network
 
-    unit: Unit
-    status: str
-    seconds: float
-    error: float | None = None
-    reason: str | None = None
+__all__ = ["Made", "UnitWork"]
 
 
 @dataclass(frozen=True, eq=False)
-class UnitWork:
-    """The work on an atlas, for an engine. A job's units are of one layer and photograph.
+class UnitWork(PictureWork[Unit]):
+    """The work on an atlas. A job's units are of one layer and photograph.
 
-    A unit that fails is recorded with its reason. A disk that takes nothing, or a machine whose
-    pictures would be others, ends the run.
+    A unit that fails is recorded with its reason. A machine whose pictures would be others ends
+    the run.
     """
 
     root: Path
     manifest: Manifest
     photos: Mapping[str, Tensor]
+
+    @property
+    def device(self) -> str:
+        return str(self.manifest.settings["device"])
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root, self.manifest)
+
+    @property
+    def method(self) -> Method:
+        return find_method(self.manifest.method)
+
+    @property
+    def options(self) -> Options:
+        """The method's; of an atlas of before from its settings."""
+        told, settings = self.manifest.options, self.manifest.settings
+        known = [declared.name for declared in declarations(self.method.options)]
+        return self.method.options.of(told or {k: settings[k] for k in known if k in settings})
 
     def prepare(self) -> None:
         """Load the network, once it is certain that the pictures will be this atlas's.
@@ -60,72 +65,49 @@ class UnitWork:
         Raises:
             TextonError: this machine does not see the atlas, or would make other pictures.
         """
+        ours = self.manifest
         try:
             there = Store.open(self.root).manifest
+            seen = (there.settings, there.weights_hash) == (ours.settings, ours.weights_hash)
         except TextonError:
-            there = None
-        ours = self.manifest
-        if there is None or (there.settings, there.weights_hash) != (
-            ours.settings,
-            ours.weights_hash,
-        ):  # written to a disk of its own, pictures would be lost
-            raise TextonError(
-                f"a worker on {platform.node()} does not find this atlas in '{self.root}': every "
-                "machine must see the same folder under the same name"
-            )
+            seen = False
+        check_seen(seen, "this atlas", self.root)
         self._network()
         settle_allocator(self.manifest.settings["size"] ** 2)
 
-    @property
-    def together(self) -> bool:
-        return False
+    def task(self, keys: Sequence[Unit]) -> tuple[Method, Task]:
+        units = tuple(self._asked(unit) for unit in keys)
+        size = self.manifest.settings["size"]
+        photos: dict[str | None, Tensor] = dict(self.photos.items())
+        return self.method, Task(self._network(), units, photos, self.options, self.device, size)
 
-    def __call__(self, units: Sequence[Unit]) -> Iterator[Made]:
-        network = self._network()
-        shares = None
-        results: Iterator[Result] | None = None
-        for position, unit in enumerate(units):
-            started = time.perf_counter()
-            try:
-                if shares is None:
-                    shares = self._shares(self.photos[str(unit.photo)], network, str(unit.layer))
-                if results is None:
-                    results = self._results(units[position:], network)
-                result = next(results)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this unit's alone
-                results = None
-                yield self.give_up(unit, one_line(error), time.perf_counter() - started)
-                continue
-            self._write(unit, result, {"energy_share": float(shares[unit.channel])})
-            seconds = time.perf_counter() - started
-            yield Made(unit, result.status, seconds, result.error)
+    def keep(self, key: Unit, result: Result) -> None:
+        self.store.keep(key, result, self._of(key), self.command(key))
 
-    def give_up(self, unit: Unit, reason: str, seconds: float = 0.0) -> Made:
+    def give_up(self, key: Unit, reason: str, seconds: float = 0.0) -> Made[Unit]:
         """Record a unit as failed; the next build tries it again."""
         record = {"status": "failed", "reason": reason, "seconds": seconds}
-        Store(self.root, self.manifest).write(unit, {**record, **self._of(unit)})
-        return Made(unit, "failed", seconds, reason=reason)
+        self.store.write(key, {**record, **self._of(key)})
+        return Made(key, "failed", seconds, reason)
 
     def command(self, unit: Unit) -> str:
         """The command line that makes a unit's picture again."""
-        settings, options = self.manifest.settings, dict(self.manifest.network_options)
-        if options["bands"] is not None:
-            options["bands"] = ",".join(map(str, options["bands"]))
-        source = next(p.source for p in self.manifest.photos if p.name == unit.photo)
-        words = ["texton", "filter", source, f"{unit.layer}:{unit.channel}"]
-        words += ["--size", str(settings["size"])]
-        words += ["--enlarge"] if settings["enlarge"] else []
-        told = {
-            "--preset": settings["preset"],
-            "--steps": settings["steps"],
-            "--seed": settings["seed"],
-            **{f"--{name}": value for name, value in options.items()},
-            "--device": settings["device"],
-            "-o": f"{unit.photo}-{unit.layer}-{unit.channel}.png".replace("/", "-"),
-        }
-        for option, value in told.items():
-            words += [] if value is None else [option, str(value)]
-        return shlex.join(words)
+        settings, asked = self.manifest.settings, self._asked(unit)
+        named = dict(self.manifest.network_options)
+        network = NetworkOptions.of(
+            {**named, "bands": named.get("bands") or (), "device": self.device}
+        )
+        reading = ReadingOptions(settings["size"], settings["enlarge"])
+        photo = next((p.source for p in self.manifest.photos if p.name == asked.photo), None)
+        spec = ":".join(str(x) for x in (asked.layer, asked.channel) if x is not None)
+        out = f"{unit.photo}-{unit.layer}-{unit.channel}.png".replace("/", "-")
+        told = [reading, self.options, network] if photo else [self.options, network]
+        return command_of(self.method, photo, [spec] if spec else [], told, out)
+
+    def _asked(self, unit: Unit) -> Unit:
+        """The unit as its method knows it, without the axes that it has not."""
+        missing = dict.fromkeys(("layer", "channel", "photo"))
+        return replace(unit, **{k: v for k, v in missing.items() if k not in self.method.axes})
 
     def _network(self) -> Network:
         """The network, kept from one job to the next.
@@ -133,72 +115,32 @@ class UnitWork:
         Raises:
             TextonError: it cannot be loaded here, or this machine would make other pictures.
         """
-        network = _loaded(json.dumps(dict(self.manifest.network_options)))
-        settings = self.manifest.settings
-        if network.weights_hash != self.manifest.weights_hash:
-            raise TextonError("a worker finds other weights than the atlas was begun with")
+        from texton.methods.parts.setup import compute_for
+        from texton.network.device import choose_compute
+        from texton.solve.presets import solver_settings
+
+        network, settings = loaded(self.manifest.network_options), self.manifest.settings
         if network.preprocessing != settings["preprocessing"]:
             raise TextonError(
                 f"a worker finds {network.name} with {network.preprocessing}, the atlas was begun "
                 f"with {settings['preprocessing']}"
             )
-        solver = solver_settings(settings["preset"], steps=settings["steps"])
-        if json.loads(json.dumps(asdict(solver))) != settings["solver"]:
-            raise TextonError(
-                f"a worker's texton ({__version__}) has another preset '{settings['preset']}': "
-                "install the same version everywhere"
-            )
-        here = compute_for(solver, settings["device"]).describe()
-        for key in ("dtype", "memory_format"):
-            if here[key] != settings[key]:
+        compute = choose_compute(self.device)
+        if preset := settings.get("preset"):
+            solver = solver_settings(preset, steps=settings["steps"])
+            if json.loads(json.dumps(asdict(solver))) != settings["solver"]:
                 raise TextonError(
-                    f"a worker would compute with {key} {here[key]}, the atlas with "
-                    f"{settings[key]}: use machines that are alike"
+                    f"a worker's texton ({__version__}) has another preset '{preset}': install "
+                    "the same version everywhere"
                 )
+            compute = compute_for(solver, self.device)
+        check_alike(network, self.manifest.weights_hash, compute.describe(), settings, "the atlas")
         return network
 
-    def _results(self, units: Sequence[Unit], network: Network) -> Iterator[Result]:
-        settings = self.manifest.settings
-        return iter_filters(
-            self.photos[str(units[0].photo)],
-            network,
-            str(units[0].layer),
-            [unit.channel or 0 for unit in units],
-            preset=settings["preset"],
-            steps=settings["steps"],
-            seed=settings["seed"],
-            device=settings["device"],
-        )
-
-    def _shares(self, image: Tensor, network: Network, layer: str) -> Tensor:
-        """Each filter's share of an image's energy, (C,), in float32."""
-        device = self.manifest.settings["device"]
-        exact = compute_for(solver_settings(), device).exact()
-        with torch.no_grad():
-            return energy_shares(network.encode(image, layer, exact)[layer])[0].cpu()
-
-    def _write(self, unit: Unit, result: Result, more: Mapping[str, float]) -> None:
-        store, command = Store(self.root, self.manifest), self.command(unit)
-        settings = {"command": command, **result.settings, **result.record(), **more}
-        write_image(result.image, store.picture(unit), settings)
-        figures = {**result.record(), **more, **self._of(unit), "command": command}
-        store.write(unit, figures)
-
     def _of(self, unit: Unit) -> dict[str, Any]:
-        photo = next(photo for photo in self.manifest.photos if photo.name == unit.photo)
+        hashes = {photo.name: photo.content_hash for photo in self.manifest.photos}
         return {
-            "seed": self.manifest.settings["seed"],
-            "content_hash": photo.content_hash,
+            "seed": getattr(self.options, "seed", None),
+            "content_hash": hashes[str(unit.photo)],
             "weights_hash": self.manifest.weights_hash,
         }
-
-
-@lru_cache(maxsize=1)
-def _loaded(options: str) -> Network:
-    named = json.loads(options)
-    return load_network(
-        named["network"],
-        weights=named["weights"],
-        pooling=named["pooling"],
-        bands=named["bands"],
-    )

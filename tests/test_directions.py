@@ -16,10 +16,9 @@ import texton
 from tests.test_solver import Sleepy
 from texton import Network, TextonError
 from texton.experiments.claims import depth, specific_texture
+from texton.experiments.harness.folder import Folder
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.series import solve
-from texton.experiments.harness.workbench import Workbench
 from texton.methods.parts.filter_inversion import FilterInversion
 from texton.methods.parts.seeds import generator_for
 from texton.network.codes import energy_shares
@@ -248,7 +247,7 @@ def test_filters_and_their_controls_are_solved_alike(
 ) -> None:
     """By one function and its settings, or their columns could not be compared."""
     options = Options(size=48, steps=2, filters=1 if claim is depth else 2, preset="fast")
-    lab = Lab("any", options, Workbench(tmp_path))
+    lab = Lab("any", options, Folder(tmp_path))
     original, seen = FilterInversion.solver, {}
 
     def watched(self: FilterInversion, *given: Any) -> Any:
@@ -260,7 +259,7 @@ def test_filters_and_their_controls_are_solved_alike(
     monkeypatch.setattr(FilterInversion, "solver", watched)
     for series in claim._series(lab, "relu1_2"):
         kind = series.kind
-        figures = [made.figures for made in solve(lab, series)]
+        figures = [made.figures for made in lab.made(series)]
         assert all(f["leakage"] is not None for f in figures)
     assert {"filter", "blend", "random"} <= set(seen)
     for shapes in zip(*(sorted(s, key=str) for s in seen.values()), strict=True):

@@ -18,18 +18,25 @@ from PIL import Image
 
 from tests.helpers import EXAMPLES, Run, assert_refused
 from tests.patterns import GREEN, PURPLE, stripes
+from texton.errors import TextonError
 from texton.experiments.catalogue import EXPERIMENTS
 from texton.experiments.claims import depth, specific_texture
 from texton.experiments.claims.energy_or_gram import _wrong_filters
+from texton.experiments.harness.folder import Folder, Made
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.workbench import Made, Workbench
+from texton.experiments.harness.run import run_experiment
+from texton.experiments.harness.series import styled
+from texton.experiments.harness.work import SeriesWork
 from texton.experiments.measures.statistics import Estimate, rank_trend
 from texton.experiments.measures.structure import spectral_slope
 from texton.experiments.report.findings import Findings, Verdict
 from texton.experiments.report.report import write_report
 from texton.images.folder import read_pictures
+from texton.jobs.engines import Engine, LocalEngine
+from texton.methods.method import Unit
 from texton.methods.parts.fingerprint import fingerprint
+from texton.methods.result import Result
 
 pytestmark = pytest.mark.slow
 
@@ -138,7 +145,7 @@ def test_a_second_run_makes_nothing_again_and_says_the_same(
     def never(*_: object, **__: object) -> Any:
         raise AssertionError("solved again")
 
-    monkeypatch.setattr("texton.experiments.harness.series.iter_filters", never)
+    monkeypatch.setattr(SeriesWork, "task", never)
     second = experiment(run, "figure3", *inputs)
     assert second["verdicts"] == first["verdicts"]
     assert (root / "data.json").read_bytes() == data
@@ -227,7 +234,7 @@ def test_mistakes_are_refused_in_one_line_and_leave_nothing(
 
 
 def test_the_shuffled_target_has_the_same_sums_for_other_filters(tmp_path: Path) -> None:
-    lab = Lab("energy-or-gram", Options(size=48), Workbench(tmp_path))
+    lab = Lab("energy-or-gram", Options(size=48), Folder(tmp_path))
     style = lab.styles[1]
     own = fingerprint(style.image, lab.network, lab.layers(1))
     wrong = _wrong_filters(lab, style)
@@ -255,7 +262,7 @@ def test_other_layers_are_other_pictures_and_the_first_stay(
 
 def test_layers_are_taken_by_depth_and_once(tmp_path: Path) -> None:
     layers = ("relu4_2", "relu1_2", "relu4_2", "relu2_2")
-    lab = Lab("depth", Options(layers=layers), Workbench(tmp_path))
+    lab = Lab("depth", Options(layers=layers), Folder(tmp_path))
     assert lab.layers(2) == ["relu1_2", "relu2_2", "relu4_2"]
 
 
@@ -291,10 +298,64 @@ def test_a_chosen_preset_brings_its_own_steps() -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_a_finished_unit_has_the_networks_channels(tmp_path: Path, channels: int) -> None:
     image = torch.rand(channels, 20, 24).mul(255).round() / 255
-    bench = Workbench(tmp_path)
-    bench.keep("kind/a", Made(image, {"error": 0.5}), {})
-    found = bench.find("kind/a", channels)
+    folder = Folder(tmp_path)
+    folder.keep("kind/a", Result(image, Unit(), {"error": 0.5}, 1.0), {})
+    found = folder.find("kind/a", channels)
     assert found is not None and torch.equal(found.image, image)
+    assert found.figures["error"] == 0.5
+
+
+def test_what_an_experiment_raises_is_not_told_as_a_disk_that_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    folder = Folder(tmp_path / "deep" / "a")
+    with pytest.raises(FileNotFoundError, match="no such model"), folder.held():
+        folder.settle({}, {})
+        raise FileNotFoundError("no such model")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="the real one"), folder.held():
+        (folder.root / "data.json").write_text("{}")  # a report, of an experiment without units
+        raise ValueError("the real one")
+    assert [file.name for file in folder.root.iterdir()] == ["data.json"]
+
+
+@pytest.mark.parametrize("engine", [LocalEngine(2)])
+def test_an_engines_workers_make_the_same_pictures(engine: Engine, tmp_path: Path) -> None:
+    chosen = {"photos": PHOTOS[:1], "size": 48, "steps": 2, "layers": ("relu1_1", "relu2_1")}
+    for name in ("figure4", "specific-texture"):
+        photos = {"photos": PHOTOS} if name == "specific-texture" else {}
+        counts = {"filters": 2} if name == "specific-texture" else {"repeats": 2}
+        pictures = []
+        for crew, out in ((None, tmp_path / name / "a"), (engine, tmp_path / name / "b")):
+            told: list[str] = []
+            run_experiment(
+                EXPERIMENTS[name],
+                out,
+                {**chosen, **photos, **counts},
+                on_unit=lambda key, done, of, told=told: told.append(key),  # type: ignore[misc]
+                engine=crew,
+            )
+            files = sorted((out / "units").rglob("*.png"))
+            assert len(told) == len(set(told)) == len(files)
+            pictures.append({file.relative_to(out): Image.open(file).tobytes() for file in files})
+        assert pictures[0] == pictures[1]
+
+
+def test_a_picture_that_kills_its_workers_ends_the_experiment(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    work = SeriesWork(folder, {}, {"device": "cpu"}, {})
+    with pytest.raises(TextonError, match="filter/a/0: 3 workers were killed at it"):
+        work.give_up("filter/a/0", "3 workers were killed at it")
+
+
+def test_how_long_a_style_takes_follows_its_preset(tmp_path: Path) -> None:
+    def evaluations(**chosen: object) -> float:
+        lab = Lab("x", Options.of({"photos": PHOTOS[:1], "size": 192, **chosen}), Folder(tmp_path))
+        return styled(lab, lab.photos[0], lab.styles[0], "pmci").evaluations
+
+    fast, fine = evaluations(preset="fast"), evaluations(preset="fine")
+    assert 0 < 4 * fast < fine
+    assert evaluations(preset="fine", steps=7) == 7
 
 
 def test_data_is_json_even_where_a_number_has_no_value(tmp_path: Path) -> None:
@@ -361,7 +422,7 @@ def texture_verdicts(
         name: [specific_texture._Scores(np.array(hits), 0.5) for hits in layers]
         for name, layers in {"filter": own, "another start": own, **controls}.items()
     }
-    lab = Lab("specific-texture", Options(photos=PHOTOS, size=48), Workbench(tmp_path))
+    lab = Lab("specific-texture", Options(photos=PHOTOS, size=48), Folder(tmp_path))
     findings = Findings()
     specific_texture._judge(findings, lab, scores)
     return [verdict.outcome for verdict in findings.verdicts]

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.helpers import EXAMPLES, Run, assert_refused
 from tests.patterns import GREEN, PURPLE, stripes
 from texton.errors import TextonError
+from texton.experiments.catalogue import find_experiment
 from texton.experiments.harness.run import run_experiment
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def folder_of(root: Path, works: dict[str, list[Image.Image]]) -> Path:
 
 def identity(folder: Path, out: Path, layers: tuple[str, ...] = ("relu1_1", "relu2_1")) -> Any:
     chosen = {"folder": folder, "size": 48, "repeats": 2, "layers": layers}
-    made = run_experiment("style-identity", out, chosen)
+    made = run_experiment(find_experiment("style-identity"), out, chosen)
     return json.loads(Path(made["data"]).read_text())
 
 

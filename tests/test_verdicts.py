@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.helpers import EXAMPLES
 from texton import Network
+from texton.experiments.catalogue import find_experiment
 from texton.experiments.claims import gram_explained, reallocation
 from texton.experiments.claims.energy_or_gram import _wrong_filters, _wrong_name
 from texton.experiments.claims.style_pairs import MEASURES, WRONG, Pair, agreement, compare, control
@@ -27,10 +28,10 @@ from texton.experiments.claims.style_retrieval import (
     verdicts,
 )
 from texton.experiments.claims.style_retrieval import compare as compare_statistics
+from texton.experiments.harness.folder import Folder
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
 from texton.experiments.harness.run import run_experiment
-from texton.experiments.harness.workbench import Workbench
 from texton.experiments.measures.statistics import Estimate
 from texton.experiments.measures.style_statistics import (
     STATISTICS,
@@ -139,7 +140,7 @@ def test_styles_agree_only_where_wrong_filters_do_not(
 
 
 def test_every_style_has_wrong_filters_of_its_own(tmp_path: Path) -> None:
-    lab = Lab("energy-or-gram", Options(size=48), Workbench(tmp_path))
+    lab = Lab("energy-or-gram", Options(size=48), Folder(tmp_path))
     image = lab.styles[0].image
     one, other = Picture("brick", image), Picture("brick-shuffled", image)
     assert _wrong_name(one) not in {one.name, other.name}
@@ -255,7 +256,7 @@ def test_the_same_share_of_the_headroom_is_the_same_excess() -> None:
 def test_one_draw_is_said_to_prove_nothing_and_every_unit_is_planned(tmp_path: Path) -> None:
     units: list[tuple[int, int]] = []
     made = run_experiment(
-        "reallocation",
+        find_experiment("reallocation"),
         tmp_path / "out",
         {
             "photos": (EXAMPLES / "chelsea.jpg",),

@@ -90,7 +90,7 @@ def test_an_atlas_may_be_of_a_method_without_layers(
     blur: Any = Method("blur", "Blurred", "{photo}", ("photo",), Options, (SECONDS,), _blurred)
     for module in ("work", "store"):
         monkeypatch.setattr(f"texton.jobs.{module}.find_method", lambda _: blur)
-    asked = Asked([EXAMPLES / "chelsea.jpg"], layers="relu1_1", settings={"size": 32})
+    asked = Asked([EXAMPLES / "chelsea.jpg"], layers="relu1_1", reading={"size": 32})
     plan = make_plan(asked, tmp_path / "a")
     manifest = replace(
         plan.manifest, method="blur", options={}, layers=(AtlasLayer("blur", 1, 1, None, (0,)),)

@@ -34,17 +34,18 @@ def _run(name: str, out: Path | None, as_json: bool, **values: Any) -> None:
         return
     options = Options.of(said)
     # scipy and scikit-image, which no other command needs
-    from texton.experiments.harness.run import find_experiment, run_experiment
+    from texton.experiments.catalogue import find_experiment
+    from texton.experiments.harness.run import run_experiment
     from texton.jobs.allocator import settle_allocator
 
-    find_experiment(name)
+    experiment = find_experiment(name)
     settle_allocator(options.size**2)
     root = out or Path("experiments") / name
     arguments = [name, *([str(options.folder)] if options.folder else [])]
     again = recorded("experiment", arguments, [options], root)
     with progress() as told:
         made = run_experiment(
-            name,
+            experiment,
             root,
             said,
             command=again,

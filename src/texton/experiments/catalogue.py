@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from texton.errors import TextonError, near_names
 from texton.experiments.claims import (
     depth,
     energy_or_gram,
@@ -25,3 +26,13 @@ _MODULES = (
     energy_or_gram,
 )
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in _MODULES}
+
+
+def find_experiment(name: str) -> Experiment:
+    """The experiment of that name; TextonError names the nearest."""
+    if name not in EXPERIMENTS:
+        raise TextonError(
+            f"there is no experiment '{name}'{near_names(name, EXPERIMENTS)}: "
+            "`texton experiment list` names them"
+        )
+    return EXPERIMENTS[name]

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PICTURED", "TEMPORARY", "UNIT_FORMAT", "Store", "Unit", "folder_name", "needs_exact"]
 
-NO_PHOTO = "-"  # the photograph of units that have none
 _RECENT = 200  # finished units that the rate is taken from
 _PAUSE = 120.0  # seconds without a unit that end a stretch of work, or 4 times what a unit takes
 

@@ -176,7 +176,7 @@ def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     loss = torch.full((1,), 2.0, device=compute.device)  # that of 2016 as it is
     edge = 0 if told.is_paper else told.bleed
     wide = F.pad(content, (edge,) * 4, mode="reflect")
-    plan = _plan(content, told)
+    plan = stages(content, told)
     for scale, count in plan:
         small = scaled(wide, scale)
         objective = style_objective(small, styles, scale, network, told, compute)
@@ -233,7 +233,7 @@ def _settings(told: StyleOptions) -> SolverSettings:
     )
 
 
-def _plan(content: Tensor, told: StyleOptions) -> list[tuple[float, int]]:
+def stages(content: Tensor, told: StyleOptions) -> list[tuple[float, int]]:
     """(scale, steps), coarse to fine."""
     from texton.solve.scales import scales
 

@@ -10,10 +10,11 @@ import numpy as np
 from torch import Tensor
 
 from texton.experiments.harness.experiment import Experiment
+from texton.experiments.harness.folder import Made
 from texton.experiments.harness.lab import Lab, need, some_channels
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.series import Series, filters_of, plan, solve
-from texton.experiments.harness.workbench import Made
+from texton.experiments.harness.series import directions_of, filters_of
+from texton.experiments.harness.work import Series
 from texton.experiments.measures.blends import disjoint_blends
 from texton.experiments.measures.colour import colour_entropy, hue_count
 from texton.experiments.measures.statistics import Estimate, mean_interval, rank_trend
@@ -47,12 +48,12 @@ def run(lab: Lab) -> Findings:
     findings = Findings()
     measures = {k: m for k, m in MEASURES.items() if lab.network.channels == 3 or k not in COLOURS}
     series = {layer: _series(lab, layer) for layer in layers}
-    plan(lab, [s for found in series.values() for s in found])
+    lab.make([s for found in series.values() for s in found])
     values: Values = {}
     left_out: Counter[str] = Counter()
     for layer in layers:
         for kind in dict.fromkeys(s.kind for s in series[layer]):
-            made = [solve(lab, s) for s in series[layer] if s.kind == kind]
+            made = [lab.made(s) for s in series[layer] if s.kind == kind]
             left_out[f"{KINDS[kind]} that stayed silent"] += sum(map(_dead, chain(*made)))
             for name, (_, measure) in measures.items():
                 per_item, flat = _per_item(made, measure)
@@ -93,7 +94,7 @@ def _series(lab: Lab, layer: str) -> list[Series]:
     found = [filters_of(lab, "filter", lab.network, p, layer, channels) for p in lab.photos]
     names = tuple(f"{i}of{wanted}" for i in range(wanted))
     shares = disjoint_blends(count, wanted, seed)
-    found += [Series("blend", lab.network, p, layer, names, seed, shares) for p in lab.photos]
+    found += [directions_of(lab, "blend", p, layer, names, shares) for p in lab.photos]
     if lab.random_network is not None:
         twin = lab.random_network
         found += [filters_of(lab, "random", twin, p, layer, channels) for p in lab.photos]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import product
 
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ from texton.experiments.claims.style_pairs import (
 from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab, need
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.styled import METHODS, content_layer, key_of, plan, styled
-from texton.experiments.harness.workbench import Made
+from texton.experiments.harness.series import content_layer, styled
+from texton.experiments.harness.work import Series
 from texton.experiments.measures.describer import LAYERS, greyed, held_out
 from texton.experiments.measures.statistics import identification
 from texton.experiments.measures.structure import patch_distance
@@ -35,24 +36,21 @@ from texton.images.sheets import make_rows
 from texton.methods.parts.fingerprint import Fingerprint, fingerprint
 from texton.network.network import Network
 
+Every = dict[tuple[str, str, str, float], Series]  # by photograph, style, method, weight
+
 
 def run(lab: Lab) -> Findings:
     need(len(lab.styles) > 1, "one style is given: --styles takes two or more")
     findings, describer = Findings(), held_out(lab.network)
-    wrong = [
-        key_of(lab, p, _wrong_name(s), "pmci", w)
-        for p in lab.photos
-        for s in lab.styles
-        for w in WEIGHTS
-    ]
-    plan(lab, lab.photos, lab.styles, METHODS, WEIGHTS, wrong)
-    pairs = [_pair(lab, photo, style, describer) for photo in lab.photos for style in lab.styles]
+    every = _every(lab)
+    lab.make(list(every.values()))
+    pairs = [_pair(lab, p, s, every, describer) for p in lab.photos for s in lab.styles]
     _tables(findings, pairs)
     compare(findings, pairs)
     control(findings, pairs)
-    agreement(findings, _recognised(lab, describer), 1 / len(lab.styles))
+    agreement(findings, _recognised(lab, every, describer), 1 / len(lab.styles))
     _plot(findings, pairs, content_layer(lab))
-    _show(findings, lab)
+    _show(findings, lab, every)
     explain(findings, lab)
     findings.limits += [
         f"{len(lab.photos)} photographs × {len(lab.styles)} styles: pairs that share a photograph "
@@ -65,22 +63,30 @@ def run(lab: Lab) -> Findings:
     return findings
 
 
-def _pair(lab: Lab, photo: Picture, style: Picture, describer: Network) -> Pair:
+def _every(lab: Lab) -> Every:
+    """All pictures; those of the control to its own target."""
+    every = {}
+    for style in lab.styles:
+        wrong = _wrong_filters(lab, style)
+        for photo, method, weight in product(lab.photos, TITLES, WEIGHTS):
+            if method == WRONG:
+                name = _wrong_name(style)
+                one = styled(lab, photo, style, "pmci", weight, target=wrong, name=name)
+            else:
+                one = styled(lab, photo, style, method, weight)
+            every[photo.name, style.name, method, weight] = one
+    return every
+
+
+def _pair(lab: Lab, photo: Picture, style: Picture, every: Every, describer: Network) -> Pair:
     found: dict[str, Curve] = {}
     for method in TITLES:
         found[method] = []
         for weight in WEIGHTS:
-            made = _made(lab, photo, style, method, weight)
+            (made,) = lab.made(every[photo.name, style.name, method, weight])
             distances = _distances(made.image, style, describer)
             found[method].append((made.figures["content"], distances))
     return Pair(photo, style, _distances(photo.image[0], style, describer), found)
-
-
-def _made(lab: Lab, photo: Picture, style: Picture, method: str, weight: float) -> Made:
-    if method != WRONG:
-        return styled(lab, photo, style, method, weight)
-    name, target = _wrong_name(style), _wrong_filters(lab, style)
-    return styled(lab, photo, style, "pmci", weight, target=target, name=name)
 
 
 def _wrong_filters(lab: Lab, style: Picture) -> Fingerprint:
@@ -134,14 +140,14 @@ def _tables(findings: Findings, pairs: list[Pair]) -> None:
     findings.table("pictures", "Every picture", columns, every)
 
 
-def _recognised(lab: Lab, describer: Network) -> dict[str, list[float]]:
+def _recognised(lab: Lab, every: Every, describer: Network) -> dict[str, list[float]]:
     """Is the Gatys picture nearest to a PMCI picture that of the same style? And the control's?"""
     count = len(lab.styles)
     hits: dict[str, list[float]] = {"gatys": [], WRONG: []}
     for other, found in hits.items():
         for photo in lab.photos:
             images = [
-                _made(lab, photo, style, method, SHOWN).image
+                lab.picture(every[photo.name, style.name, method, SHOWN])
                 for method in ("pmci", other)
                 for style in lab.styles
             ]
@@ -168,12 +174,13 @@ def _plot(findings: Findings, pairs: list[Pair], content_layer: str) -> None:
     findings.plot("Style against content", plot, f"Means over all pairs, style weights {weights}.")
 
 
-def _show(findings: Findings, lab: Lab) -> None:
+def _show(findings: Findings, lab: Lab, every: Every) -> None:
     rows = []
     for style in lab.styles:
         row = [(style.name, style.image[0])]
         for photo in lab.photos[:2]:
-            row += [(t, _made(lab, photo, style, m, SHOWN).image) for m, t in TITLES.items()]
+            for method, title in TITLES.items():
+                row.append((title, lab.picture(every[photo.name, style.name, method, SHOWN])))
         rows.append(row)
     sheet = make_rows(rows, height=lab.options.size, width=max(150, lab.options.size))
     findings.show(f"Style weight {SHOWN:g}", sheet)

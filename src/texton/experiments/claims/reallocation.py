@@ -15,7 +15,7 @@ from torch import Tensor
 from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab, need
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.reallocated import Planned, plain, plan, random_style
+from texton.experiments.harness.series import plain, random_style
 from texton.experiments.measures.colour import colour_distance
 from texton.experiments.measures.describer import held_out
 from texton.experiments.measures.statistics import Estimate, mean_interval, rank_trend
@@ -86,13 +86,15 @@ def run(lab: Lab) -> Findings:
     findings, measures = Findings(), _measures(held_out(lab.network))
     draws = list(range(lab.options.repeats))
     networks = [n for n in (lab.network, lab.random_network) if n is not None]
-    planned: list[Planned] = [
-        (network, photo, layer, draws, True)
-        for network in networks
+    every = [(n, p, layer) for n in networks for p in lab.photos for layer in layers]
+    random = [random_style(lab, *where, draw) for where in every for draw in draws]
+    again = [
+        random_style(lab, lab.network, photo, layer, draw, start=1)
         for photo in lab.photos
         for layer in layers
+        for draw in draws
     ]
-    plan(lab, planned, starts=2)
+    lab.make([*random, *again, *(plain(lab, *where) for where in every)])
     found = Found({}, {}, {})
     for layer in layers:
         for network in networks:
@@ -133,8 +135,8 @@ def _measure(
     for name, measure in measures.items():
         bases, rows = [], []
         for photo in lab.photos:
-            bases.append(measure(plain(lab, network, photo, layer).image, photo.image[0]))
-            made = [random_style(lab, network, photo, layer, draw).image for draw in draws]
+            bases.append(measure(lab.picture(plain(lab, network, photo, layer)), photo.image[0]))
+            made = [lab.picture(random_style(lab, network, photo, layer, d)) for d in draws]
             rows.append([measure(image, photo.image[0]) for image in made])
         values, base = np.mean(rows, axis=0), float(np.mean(bases))
         found.absolute.setdefault(kind, {}).setdefault(name, []).append(values)
@@ -156,7 +158,7 @@ def _apart(lab: Lab, layer: str, draws: list[int], measure: Distance) -> Apart:
     shares, starts = np.zeros((len(draws), len(draws))), np.zeros(len(draws))
     for photo in lab.photos:
         made, again = (
-            [random_style(lab, lab.network, photo, layer, draw, start).image for draw in draws]
+            [lab.picture(random_style(lab, lab.network, photo, layer, d, start)) for d in draws]
             for start in (0, 1)
         )
         starts += [measure(b, a) for a, b in zip(made, again, strict=True)]
@@ -279,7 +281,7 @@ def _sheet(lab: Lab, photo: Picture, layers: list[str], draws: list[int]) -> Ima
                 if draw is None
                 else random_style(lab, lab.network, photo, layer, draw)
             )
-            tiles.append(Tile(made.image, layer))
+            tiles.append(Tile(lab.picture(made), layer))
         rows.append((label, tiles))
     return make_sheet(rows)
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab, need, some_channels
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.series import Series, filters_of, plan, solve
+from texton.experiments.harness.series import directions_of, filters_of
+from texton.experiments.harness.work import Series
 from texton.experiments.measures.blends import dense_blends, disjoint_blends, overlap
 from texton.experiments.measures.describer import (
     Array,
@@ -59,12 +60,12 @@ def run(lab: Lab) -> Findings:
     findings, describer = Findings(), held_out(lab.network)
     layers = lab.layers(2)
     series = {layer: _series(lab, layer) for layer in layers}
-    plan(lab, [s for found in series.values() for s in found])
+    lab.make([s for found in series.values() for s in found])
     scores: dict[str, list[_Scores]] = {}
     rows: list[list[Cell]] = []
     sheets: dict[str, Image] = {}
     for layer in layers:
-        pictures = {(s.kind, s.photo.name, s.seed): solve(lab, s) for s in series[layer]}
+        pictures = {(s.kind, s.photo.name, s.seed): lab.made(s) for s in series[layer]}
         images = {key: [made.image for made in found] for key, found in pictures.items()}
         dead = {
             kind: sum(
@@ -105,11 +106,12 @@ def _series(lab: Lab, layer: str) -> list[Series]:
         "dense": dense_blends(count, wanted, seed),
     }
     for kind, shares in blends.items():
-        made += [Series(kind, lab.network, p, layer, names, seed, shares) for p in lab.photos]
+        made += [directions_of(lab, kind, p, layer, names, shares) for p in lab.photos]
     if lab.random_network is not None:
         twin = lab.random_network
         made += [filters_of(lab, "random", twin, p, layer, channels) for p in lab.photos]
-    return [*made, replace(made[0], seed=seed + 1)]
+    again = filters_of(lab, "filter", lab.network, lab.photos[0], layer, channels, start=1)
+    return [*made, again]
 
 
 def _scores(

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.experiments.harness.lab import Lab, some_channels
-from texton.experiments.harness.series import filters_of, solve
-from texton.experiments.harness.styled import METHODS, plan, styled
+from texton.experiments.harness.series import METHODS, filters_of, styled
 from texton.images.files import content_hash, read_image
 from texton.images.folder import images_in
 
@@ -149,7 +148,8 @@ def crops_of_own(lab: Lab) -> list[Crop]:
     layer = lab.layers(2)[len(lab.layers(2)) // 2]
     channels = some_channels(lab.network.layer(layer).channels, _TEXTURES, lab.options.seed)
     series = [filters_of(lab, "texture", lab.network, p, layer, channels) for p in lab.photos]
-    plan(lab, lab.photos, lab.styles, METHODS, [None], [key for s in series for key in s.keys])
+    works = [styled(lab, p, s, m) for p in lab.photos for s in lab.styles for m in METHODS]
+    lab.make([*works, *series])
     side = max(32, lab.options.size // 2)
     found: list[Crop] = []
     for style in lab.styles:
@@ -157,10 +157,10 @@ def crops_of_own(lab: Lab) -> list[Crop]:
         for photo in lab.photos:
             work = f"{style.name}/{photo.name}"
             for method in METHODS:
-                image = styled(lab, photo, style, method).image
+                image = lab.picture(styled(lab, photo, style, method))
                 found += _crops(lab, style.name, work, image, side)
     for photo, textures in zip(lab.photos, series, strict=True):
-        for channel, made in zip(channels, solve(lab, textures), strict=True):
+        for channel, made in zip(channels, lab.made(textures), strict=True):
             name = f"{layer}:{channel}"
             found += _crops(lab, name, f"{name}/{photo.name}", made.image, side)
     return found

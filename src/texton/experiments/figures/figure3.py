@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from texton.experiments.harness.experiment import Experiment
+from texton.experiments.harness.folder import Made
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.series import filters_of, plan, solve
-from texton.experiments.harness.workbench import Made
+from texton.experiments.harness.series import filters_of
 from texton.experiments.report.findings import Cell, Findings
 from texton.images.sheets import Tile, make_sheet
 
@@ -22,12 +22,12 @@ def run(lab: Lab) -> Findings:
         for photo in lab.photos
         for layer in lab.layers(2)
     }
-    plan(lab, list(series.values()))
+    lab.make(list(series.values()))
     rows: list[list[Cell]] = []
     for photo in lab.photos:
         sheet = []
         for layer in lab.layers(2):
-            found = solve(lab, series[photo.name, layer])
+            found = lab.made(series[photo.name, layer])
             sheet.append((layer, _tiles(found)))
             rows += [[photo.name, *_figures(made)] for made in found]
         findings.show(f"From {photo.name}", make_sheet(sheet), "Above a tile: filter · error.")

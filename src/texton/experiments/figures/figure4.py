@@ -5,7 +5,7 @@ from __future__ import annotations
 from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.reallocated import plan, random_style
+from texton.experiments.harness.series import random_style
 from texton.experiments.report.findings import Cell, Findings
 from texton.images.sheets import Tile, make_sheet
 
@@ -14,16 +14,15 @@ def run(lab: Lab) -> Findings:
     findings, options = Findings(), lab.options
     layers = lab.layers(1)
     draws = list(range(options.repeats))
-    plan(
-        lab, [(lab.network, photo, layer, draws, False) for photo in lab.photos for layer in layers]
-    )
+    every = [(p, layer, draw) for p in lab.photos for layer in layers for draw in draws]
+    lab.make([random_style(lab, lab.network, *which) for which in every])
     rows: list[list[Cell]] = []
     for photo in lab.photos:
         sheet = []
         for draw in draws:
             tiles = [Tile(photo.image[0], "photograph")]
             for layer in layers:
-                made = random_style(lab, lab.network, photo, layer, draw)
+                (made,) = lab.made(random_style(lab, lab.network, photo, layer, draw))
                 tiles.append(Tile(made.image, layer))
                 rows.append([photo.name, draw, layer, made.figures["error"]])
             sheet.append((f"v {draw}", tiles))

@@ -7,15 +7,14 @@ from torch import Tensor
 from texton.experiments.harness.experiment import Experiment
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
-from texton.experiments.harness.styled import METHODS, plan, styled
+from texton.experiments.harness.series import METHODS, styled
 from texton.experiments.report.findings import Cell, Findings
 from texton.images.sheets import make_rows
 
 
 def run(lab: Lab) -> Findings:
     findings = Findings()
-    weights = [None]
-    plan(lab, lab.photos, lab.styles, METHODS, weights)
+    lab.make([styled(lab, p, s, m) for p in lab.photos for s in lab.styles for m in METHODS])
     rows: list[list[Cell]] = []
     hung: list[list[tuple[str, Tensor]]] = [
         [("", lab.photos[0].image[0].new_ones(3, 8, 8)), *_twice(lab)]
@@ -24,7 +23,7 @@ def run(lab: Lab) -> Findings:
         row = [(style.name, style.image[0])]
         for photo in lab.photos:
             for method in METHODS:
-                made = styled(lab, photo, style, method)
+                (made,) = lab.made(styled(lab, photo, style, method))
                 row.append((method.upper() if method == "pmci" else "Gatys", made.image))
                 after = made.figures
                 rows.append([style.name, photo.name, method, after["content"], after["style"]])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from texton.errors import TextonError
+from texton.experiments.harness.folder import Folder, Made
 from texton.experiments.harness.options import Options
 from texton.experiments.harness.samples import PHOTOS, STYLES, sample
-from texton.experiments.harness.workbench import Made, Workbench
+from texton.experiments.harness.work import Series, SeriesWork
 from texton.images.files import content_hash
 from texton.images.folder import Picture, read_pictures
+from texton.jobs.engines import Engine
+from texton.jobs.making import Made as Finished
 from texton.network.device import Compute, choose_compute
 from texton.network.load import load_network
 from texton.network.network import Network
@@ -24,18 +29,7 @@ from texton.solve.presets import solver_settings
 from texton.version import __version__
 
 OnUnit = Callable[[str, int, int], None]  # what was made, how many are done, of how many
-Make = Callable[[list[str]], Iterable[tuple[str, Made]]]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A share of an experiment's units: how long one takes follows from its layer."""
-
-    network: Network
-    layer: str
-    keys: tuple[str, ...]
-    evaluations: int
-    size: int = 0
+_JOB = 32  # pictures that share a photograph's code
 
 
 class Lab:
@@ -45,13 +39,15 @@ class Lab:
         self,
         name: str,
         options: Options,
-        bench: Workbench,
+        folder: Folder,
         on_unit: OnUnit | None = None,
         tell: Callable[[str], None] | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        self.name, self.options, self._bench = name, options, bench
+        self.name, self.options, self._folder, self._engine = name, options, folder, engine
         self._on_unit, self._tell = on_unit, tell
         self._noted: set[str] = set()
+        self._paces: dict[tuple[str, str, torch.Size], float] = {}
         self._units = 0
 
     @cached_property
@@ -61,10 +57,14 @@ class Lab:
     @cached_property
     def random_network(self) -> Network | None:
         """The same architecture with random weights, for networks that have one by name."""
+        return None if self._twin is None else load_network(self._twin)
+
+    @property
+    def _twin(self) -> str | None:
         name = self.options.network.partition("@")[0]
         if name != "vgg19" and not name.startswith(("torchvision:", "timm:")):
             return None
-        return load_network(f"{name}@random{1000 + self.options.seed}")
+        return f"{name}@random{1000 + self.options.seed}"
 
     @cached_property
     def photos(self) -> list[Picture]:
@@ -81,8 +81,7 @@ class Lab:
     @property
     def solving(self) -> dict[str, Any]:
         """The options of texton's methods that all pictures of the run share."""
-        chosen = self.options
-        return {"preset": chosen.preset, "steps": chosen.steps, "device": chosen.device}
+        return {"preset": self.options.preset, "steps": self.options.steps}
 
     def layers(self, index: int) -> list[str]:
         """relu1_N … relu5_N for the paper's network; five of any other; ``--layers`` first.
@@ -103,8 +102,14 @@ class Lab:
 
     def settle(self) -> None:
         """Fix the settings of the folder before anything is made in it."""
+        solver_settings(self.options.preset, steps=self.options.steps)
+        kinds = {"photo": self.photos, "style": self.styles}
+        inputs = {f"{k}/{p.name}": content_hash(p.image) for k, ps in kinds.items() for p in ps}
+        self._folder.settle(self.settings(), inputs)
+
+    def settings(self) -> dict[str, Any]:
+        """All that would make other pictures, as JSON has it."""
         chosen = self.options
-        solver_settings(chosen.preset, steps=chosen.steps)
         settings = {
             "experiment": self.name,
             "texton": __version__,
@@ -115,41 +120,62 @@ class Lab:
             "seed": chosen.seed,
             **self.compute.describe(),
         }
-        kinds = {"photo": self.photos, "style": self.styles}
-        inputs = {f"{k}/{p.name}": content_hash(p.image) for k, ps in kinds.items() for p in ps}
-        self._bench.settle(settings, inputs)
+        told: dict[str, Any] = json.loads(json.dumps(settings))
+        return told
 
-    def plan(self, works: Sequence[Work]) -> None:
-        """Say how many units there are, and how long those that are missing will take."""
-        self._units = sum(len(work.keys) for work in works)
-        left, seconds = 0, 0.0
-        for work in works:
-            missing = [key for key in work.keys if self._find(key) is None]
-            left += len(missing)
-            if missing:
-                seconds += len(missing) * work.evaluations * self._pace(work)
+    def make(self, series: Sequence[Series]) -> None:
+        """Make what is missing of all these pictures, once it is told how long that will take."""
+        wanted = {k: (one, u) for one in series for k, u in zip(one.keys, one.units, strict=True)}
+        missing = {key: one for key, (one, _) in wanted.items() if self._find(key) is None}
+        self._units = max(self._units, len(self._noted | wanted.keys()))
         if self._tell:
-            done = f", {self._units - left} done before" if left < self._units else ""
-            self._tell(f"{self.name}: {self._units} pictures{done}, about {_duration(seconds)}")
-
-    def picture(self, key: str, make: Callable[[], Made]) -> Made:
-        """One unit, made unless it is there."""
-        return self.pictures([key], lambda keys: [(keys[0], make())])[key]
-
-    def pictures(self, keys: Sequence[str], make: Make) -> dict[str, Made]:
-        """Several units; ``make`` gets the keys of those that are missing, gives them in turn."""
-        found = {key: self._find(key) for key in keys}
-        for key, made in found.items():
-            if made is not None:
-                self._note(key)
-        missing = [key for key, made in found.items() if made is None]
-        for key, made in make(missing) if missing else ():
-            found[key] = self._bench.keep(key, made, {"experiment": self.name, "unit": key})
+            seconds = sum(one.evaluations * self._pace(one) for one in missing.values())
+            there = len(wanted) - len(missing)
+            done = f", {there} done before" if there else ""
+            about = _duration(seconds / (self._engine.workers if self._engine else 1))
+            self._tell(f"{self.name}: {len(wanted)} pictures{done}, about {about}")
+        for key in wanted.keys() - missing.keys():
             self._note(key)
-        return {key: made for key, made in found.items() if made is not None}
+        networks = {one.source: one.network for one in series}
+        work = SeriesWork(self._folder, wanted, self.settings(), networks)
+        jobs = [
+            keys[start : start + _JOB]
+            for one in series
+            if (keys := [key for key in one.keys if missing.get(key) is one])
+            for start in range(0, len(keys), _JOB)
+        ]
+        with closing(self._run(jobs, work)) as made:
+            for one in made:
+                self._note(one.unit)
+
+    def made(self, series: Series) -> list[Made]:
+        """The pictures of a series, in its order; what is not there is made."""
+        found = [self._find(key) for key in series.keys]
+        if None in found:
+            self.make([series])
+            found = [self._find(key) for key in series.keys]
+        need(None not in found, f"pictures are not in '{self._folder.root}': is it seen from here?")
+        return [made for made in found if made is not None]
+
+    def picture(self, series: Series) -> Tensor:
+        """The only picture of a series, (C, H, W)."""
+        return self.made(series)[0].image
+
+    def source(self, network: Network) -> str:
+        """The name that loads it."""
+        return self.options.network if network is self.network else str(self._twin)
+
+    def _run(
+        self, jobs: Sequence[Sequence[str]], work: SeriesWork
+    ) -> Generator[Finished[str], None, None]:
+        if self._engine is None:
+            for job in jobs:
+                yield from work(job)
+        elif jobs:
+            yield from self._engine.run(jobs, work)
 
     def _find(self, key: str) -> Made | None:
-        return self._bench.find(key, self.network.channels)
+        return self._folder.find(key, self.network.channels)
 
     def _note(self, key: str) -> None:
         if key in self._noted:
@@ -165,30 +191,24 @@ class Lab:
             return read_pictures(paths, size, channels)
         return [sample(name, size, channels) for name in samples]
 
-    def _pace(self, work: Work) -> float:
+    def _pace(self, series: Series) -> float:
         """Seconds of one evaluation, gradient included: to tell, never to decide by."""
-        edge = work.size or self.options.size
-        image = torch.rand(1, work.network.channels, edge * 2 // 3, edge).to(self.compute.device)
-        image.requires_grad_(True)
-        seconds = 0.0
-        for _ in range(2):
-            started = time.perf_counter()
-            code = work.network.encode(image, work.layer, self.compute)[work.layer]
-            torch.autograd.grad(code.float().square().sum(), image)
-            seconds = time.perf_counter() - started
-        return seconds
+        place = (series.source, series.layer, series.photo.image.shape)
+        if place not in self._paces:
+            image = torch.rand(series.photo.image.shape).to(self.compute.device)
+            image.requires_grad_(True)
+            for _ in range(2):
+                started = time.perf_counter()
+                code = series.network.encode(image, series.layer, self.compute)[series.layer]
+                torch.autograd.grad(code.float().square().sum(), image)
+                self._paces[place] = time.perf_counter() - started
+        return self._paces[place]
 
 
 def some_channels(count: int, wanted: int, seed: int) -> list[int]:
     """A random choice of filters that grows when more are wanted: the first stay the first."""
     generator = torch.Generator().manual_seed(7919 * seed + count)
     return [int(channel) for channel in torch.randperm(count, generator=generator)[:wanted]]
-
-
-def in_turn(made: Iterator[Any], keys: Iterable[str]) -> Iterator[tuple[str, Made]]:
-    """Results of a method as units."""
-    for key, result in zip(keys, made, strict=True):
-        yield key, Made(result.image, result.record())
 
 
 def need(condition: bool, message: str) -> None:

@@ -7,46 +7,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from texton.errors import TextonError, near_names
-from texton.experiments.catalogue import EXPERIMENTS
+from texton.errors import TextonError
 from texton.experiments.harness.experiment import Experiment
+from texton.experiments.harness.folder import Folder
 from texton.experiments.harness.lab import Lab, OnUnit
-from texton.experiments.harness.workbench import Workbench
 from texton.experiments.report.report import write_report
-
-
-def find_experiment(name: str) -> Experiment:
-    """The experiment of that name; TextonError names the nearest."""
-    if name not in EXPERIMENTS:
-        raise TextonError(
-            f"there is no experiment '{name}'{near_names(name, EXPERIMENTS)}: "
-            "`texton experiment list` names them"
-        )
-    return EXPERIMENTS[name]
+from texton.jobs.engines import Engine
 
 
 def run_experiment(
-    name: str,
+    experiment: Experiment,
     out: Path,
     chosen: dict[str, Any] | None = None,
     *,
     command: str = "",
     on_unit: OnUnit | None = None,
     tell: Callable[[str], None] | None = None,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Run an experiment, or go on with it, and write its report.
 
     Args:
         out: its folder; one made with other settings is refused.
         chosen: any of `Options`; what is not chosen is the experiment's default.
+        engine: whose workers make the pictures; this process without one.
 
     Returns:
         ``report`` and ``data`` (paths), ``verdicts``, ``seconds``.
 
     Raises:
-        TextonError: an unknown experiment; what cannot be read, computed or written.
+        TextonError: what cannot be read, computed or written.
     """
-    experiment = find_experiment(name)
+    name = experiment.name
     options = experiment.defaults.given(chosen or {})
     if options.folder is not None and not experiment.takes_folder:
         raise TextonError(f"{name} takes no folder: give files by --photos and --styles")
@@ -55,10 +47,10 @@ def run_experiment(
         if (chosen or {}).get(key) is not None and needed not in experiment.uses:
             raise TextonError(f"{name} does not use --{key}: leave it out")
     started = time.perf_counter()
-    bench = Workbench(out)
-    lab = Lab(name, options, bench, on_unit, tell)
+    folder = Folder(out)
+    lab = Lab(name, options, folder, on_unit, tell, engine)
     lab.network, lab.photos, lab.styles  # noqa: B018 - refused before anything is written
-    with bench.held():
+    with folder.held():
         lab.settle()
         findings = experiment.run(lab)
         about = {

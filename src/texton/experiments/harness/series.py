@@ -1,71 +1,161 @@
-"""Series of textures: one layer's filters, or directions, inverted on one photograph."""
+"""Which pictures an experiment is of, and the key that each is kept by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
-from texton.experiments.harness.lab import Lab, Work, in_turn
-from texton.experiments.harness.workbench import Made
+from texton.experiments.harness.lab import Lab
+from texton.experiments.harness.work import Series
 from texton.images.folder import Picture
-from texton.methods.feature_map_inversion import iter_filters
+from texton.methods.code_inversion import InvertOptions, inversion_steps
+from texton.methods.feature_map_inversion import FilterOptions
+from texton.methods.method import Unit
+from texton.methods.parts.fingerprint import Fingerprint
+from texton.methods.style import StyleOptions, stages
 from texton.network.network import Network
+from texton.solve.directions import shares_by_filter
 from texton.solve.presets import solver_settings
 
-
-@dataclass(frozen=True, eq=False)
-class Series:
-    """Units ``kind/layer/name/photo-seed``.
-
-    Attributes:
-        kind: what tells it from other series of the experiment.
-        names: of filters their channel numbers.
-        shares: (names, C) share vectors of directions; None for filters.
-    """
-
-    kind: str
-    network: Network
-    photo: Picture
-    layer: str
-    names: tuple[str, ...]
-    seed: int
-    shares: Tensor | None = None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        where = f"{self.photo.name}-{self.seed}"
-        return tuple(f"{self.kind}/{self.layer}/{name}/{where}" for name in self.names)
+METHODS = ("pmci", "gatys")
+_APART = 1000  # between the seeds of two starts
 
 
 def filters_of(
-    lab: Lab, kind: str, network: Network, photo: Picture, layer: str, channels: Sequence[int]
+    lab: Lab,
+    kind: str,
+    network: Network,
+    photo: Picture,
+    layer: str,
+    channels: Sequence[int],
+    start: int = 0,
 ) -> Series:
-    """Single filters, by `texton.invert_filters`."""
-    return Series(kind, network, photo, layer, tuple(map(str, channels)), lab.options.seed)
+    """The textures of single filters; ``start`` numbers the noise that they begin from."""
+    told = FilterOptions.of({**lab.solving, "seed": lab.options.seed + start})
+    units = tuple(Unit(layer, channel, photo.name) for channel in channels)
+    return _textures(lab, kind, network, photo, told, units, list(map(str, channels)))
 
 
-def plan(lab: Lab, series: Sequence[Series]) -> None:
-    """Say how much there is to do."""
-    steps = solver_settings(lab.options.preset, steps=lab.options.steps).steps
-    lab.plan([Work(s.network, s.layer, s.keys, steps) for s in series])
+def directions_of(
+    lab: Lab, kind: str, photo: Picture, layer: str, names: Sequence[str], shares: Tensor
+) -> Series:
+    """The textures of directions: (names, C) share vectors."""
+    labels = [f"{kind}/{name}" for name in names]
+    named = {label: shares_by_filter(row) for label, row in zip(labels, shares, strict=True)}
+    told = FilterOptions.of({**lab.solving, "seed": lab.options.seed, "directions": named})
+    units = tuple(Unit(layer, None, photo.name, label) for label in labels)
+    return _textures(lab, kind, lab.network, photo, told, units, names, shares)
 
 
-def solve(lab: Lab, series: Series) -> list[Made]:
-    """The pictures of a series, in its order; those on disk are not made again."""
+def plain(lab: Lab, network: Network, photo: Picture, layer: str) -> Series:
+    """One picture: a code inverted as it is, for what the layer loses by itself."""
+    return _inverted(lab, network, photo, layer, "plain", seed=lab.options.seed)
 
-    def make(missing: list[str]) -> Iterable[tuple[str, Made]]:
-        rows = [series.keys.index(key) for key in missing]
-        names = [series.names[row] for row in rows]
-        image, network, layer = series.photo.image, series.network, series.layer
-        if series.shares is None:
-            units: list[int] | dict[str, Tensor] = [int(name) for name in names]
-        else:
-            labels = [f"{series.kind}/{name}" for name in names]
-            units = dict(zip(labels, series.shares[rows], strict=True))
-        made = iter_filters(image, network, layer, units, seed=series.seed, **lab.solving)
-        return in_turn(made, missing)
 
-    found = lab.pictures(series.keys, make)
-    return [found[key] for key in series.keys]
+def random_style(
+    lab: Lab, network: Network, photo: Picture, layer: str, draw: int, start: int = 0
+) -> Series:
+    """One picture: a code with its energy shared out at random.
+
+    Args:
+        draw, start: number the shares and the noise.
+    """
+    shares, seed = 1000 * lab.options.seed + draw, lab.options.seed + _APART * start
+    told = {"modify": "random", "shares_seed": shares, "seed": seed}
+    return _inverted(lab, network, photo, layer, f"shares-{draw}", **told)
+
+
+def styled(
+    lab: Lab,
+    photo: Picture,
+    style: Picture,
+    method: str,
+    weight: float | None = None,
+    *,
+    target: Fingerprint | None = None,
+    name: str = "",
+) -> Series:
+    """One picture: a photograph in a style.
+
+    Args:
+        weight: of the style; the method's usual without it.
+        target: a fingerprint in the style's place, told apart by ``name``.
+    """
+    kept = {
+        "statistic": method,
+        "style_weight": weight,
+        "style_layers": lab.layers(1),
+        "content_layer": content_layer(lab),
+    }
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+    strength = "" if weight is None else f"-{weight:g}"
+    styles = (style.image if target is None else target,)
+    told = StyleOptions.of({**lab.solving, **kept, "seed": lab.options.seed, "styles": styles})
+    return Series(
+        kind=method,
+        network=lab.network,
+        source=lab.source(lab.network),
+        photo=photo,
+        method="stylize",
+        options=told,
+        units=(Unit(photo=photo.name),),
+        # other layers must not find these pictures
+        keys=(f"{method}/{name or style.name}/{photo.name}{strength}-{digest}",),
+        layer=lab.layers(1)[-1],
+        evaluations=sum(count * scale**2 for scale, count in stages(photo.image, told)),
+    )
+
+
+def content_layer(lab: Lab) -> str:
+    """The paper's, or the second of the layers looked at in another network."""
+    usual, layers = StyleOptions.content_layer, lab.layers(1)
+    return usual if usual in lab.network.layers else layers[min(1, len(layers) - 1)]
+
+
+def _textures(
+    lab: Lab,
+    kind: str,
+    network: Network,
+    photo: Picture,
+    told: FilterOptions,
+    units: tuple[Unit, ...],
+    names: Sequence[str],
+    shares: Tensor | None = None,
+) -> Series:
+    layer = str(units[0].layer)
+    return Series(
+        kind=kind,
+        network=network,
+        source=lab.source(network),
+        photo=photo,
+        method="filter",
+        options=told,
+        units=units,
+        keys=tuple(f"{kind}/{layer}/{name}/{photo.name}-{told.seed}" for name in names),
+        layer=layer,
+        evaluations=solver_settings(told.preset, steps=told.steps).steps,
+        shares=shares,
+    )
+
+
+def _inverted(
+    lab: Lab, network: Network, photo: Picture, layer: str, kind: str, **options: Any
+) -> Series:
+    told = InvertOptions.of({**lab.solving, **options})
+    name = network.name.replace(":", "-").replace("/", "-")
+    return Series(
+        kind=kind,
+        network=network,
+        source=lab.source(network),
+        photo=photo,
+        method="invert",
+        options=told,
+        units=(Unit(layer, None, photo.name),),
+        keys=(f"{name}/{layer}/{photo.name}/{kind}-{told.seed}",),
+        layer=layer,
+        evaluations=inversion_steps(told.preset, told.steps),
+    )

@@ -142,7 +142,8 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
         drawn = [generator_for(told.seed, photo, name, x.channel) for name, x in each]
         return list(inversion.solve(units[part], drawn, on_step))
 
-    side_by_side = chain.from_iterable(in_batches(len(wanted), compute, solve))
+    parts = in_batches(len(wanted), compute, solve, inversion.bytes_each)
+    side_by_side = chain.from_iterable(parts)
     for unit, result in zip(wanted, side_by_side, strict=True):
         own = {unit.direction: _shares(told, unit)} if directed else None
         alone = replace(task, options=replace(told, directions=own))

@@ -66,6 +66,18 @@ class FilterInversion:
                 wide = network.encode(self._photo, layer, compute.exact())[layer]
                 self._wide_total = total_map(wide)
 
+    @property
+    def bytes_each(self) -> int:
+        """About what one image takes while it is solved: its codes, their slopes, and as much
+        again for what is worked in."""
+        height, width = self._photo.shape[2:]
+        values = 0
+        for name, layer in self._network.layers.items():
+            values += layer.channels * -(-height // layer.stride) * -(-width // layer.stride)
+            if name == self._layer:
+                break
+        return 3 * values * self._compute.dtype.itemsize
+
     def units(self, channels: Sequence[int] | Mapping[str, Shares]) -> Units:
         """Filters, or the share vectors of directions, (B, C).
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-quick lint bench clean
+.PHONY: demo test test-quick lint bench gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/texton filter examples/chelsea.jpg \
@@ -31,6 +31,15 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/time_to_error.py
 	$(BIN)/python bench/every_filter.py
+
+# What takes a device, on DEVICE. An interpreter of your own (GPU_PYTHON=python3) has to have what
+# the tests import: nothing is installed then.
+DEVICE ?= cuda
+GPU_PYTHON ?= $(BIN)/python
+GPU_PATH := src$(if $(PYTHONPATH),:$(PYTHONPATH))
+gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/.installed-dev)
+	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) -m pytest tests/test_device.py --device $(DEVICE)
+	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) bench/overhead.py --device $(DEVICE) --rounds 7
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

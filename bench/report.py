@@ -34,20 +34,32 @@ def square(side: int) -> torch.Tensor:
     return photo[..., :side, :side].clamp(0, 1).contiguous()
 
 
-def seconds_of(work: Callable[[], object]) -> float:
+def settle(device: str) -> None:
+    """Wait until a device has done all that it was given."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def seconds_of(work: Callable[[], object], device: str = "cpu", repeats: int = 1) -> float:
+    """Seconds of one of ``repeats`` runs in a row, until the device has done them."""
+    settle(device)
     started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    for _ in range(repeats):
+        work()
+    settle(device)
+    return (time.perf_counter() - started) / repeats
 
 
-def interleaved(works: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+def interleaved(
+    works: Sequence[Callable[[], object]], rounds: int, device: str = "cpu", repeats: int = 1
+) -> list[list[float]]:
     """Seconds of every work in every round, one after the other, so that noise hits all alike."""
     for work in works:
-        work()
+        seconds_of(work, device, repeats)
     times: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for spent, work in zip(times, works, strict=True):
-            spent.append(seconds_of(work))
+            spent.append(seconds_of(work, device, repeats))
     return times
 
 
@@ -77,8 +89,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> str:
+def machine(device: str = "cpu") -> str:
     """The processor, cores, threads, dtype and versions that the figures are of."""
+    how = texton.network.device.choose_compute(device).describe()["dtype"]
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    if device != "cpu":
+        name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+        return f"{name}, {how}, {versions}"
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -86,18 +103,15 @@ def machine() -> str:
             if line.startswith("model name"):
                 name = line.split(":", 1)[1].strip()
                 break
-    how = texton.network.device.choose_compute("cpu").describe()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{name}, {cores} cores, {torch.get_num_threads()} threads, {how['dtype']}, "
-        f"torch {torch.__version__}, Python {platform.python_version()}"
-    )
+    return f"{name}, {cores} cores, {torch.get_num_threads()} threads, {how}, {versions}"
 
 
-def peak_flops(dtype: torch.dtype, side: int = 2048) -> float:
+def peak_flops(dtype: torch.dtype, device: str = "cpu") -> float:
     """Operations a second of the fastest of five matrix products."""
-    a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
-    best = min(seconds_of(lambda: a @ b) for _ in range(5))
+    side = 2048 if device == "cpu" else 8192
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = min(seconds_of(lambda: a @ b, device) for _ in range(5))
     return 2 * side**3 / best
 
 

@@ -12,7 +12,6 @@ from hypothesis import settings
 
 import texton
 from tests.helpers import EXAMPLES, Outcome, Run
-from texton import cli
 
 # This machine may be shared: properties are about values, never about time.
 settings.register_profile("texton", deadline=None, derandomize=True, max_examples=50)
@@ -20,6 +19,10 @@ settings.load_profile("texton")
 
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="all", help="test_device.py on cpu, cuda or mps alone")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +43,8 @@ def coffee() -> torch.Tensor:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """``run("filter", photo, "relu1_1:0")`` in an empty folder; returns code, stdout, stderr."""
+    from texton import cli  # here: a machine that only computes need not have what it imports
+
     monkeypatch.chdir(tmp_path)
 
     def call(*words: object) -> Outcome:

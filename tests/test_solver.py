@@ -13,6 +13,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import nn
 
 import texton
+from tests.sleepy import Sleepy
 from texton import Network, TextonError
 from texton.images.files import as_saved
 from texton.methods.parts.filter_inversion import FilterInversion
@@ -98,23 +99,6 @@ def test_filters_that_end_dead_elsewhere_live(net: Network, cat: torch.Tensor, p
         for result in texton.invert_filters(cat, net, layer, list(channels), preset=preset):
             assert result.status == "ok" and result.achieved is not None
             assert result.achieved >= 0.005, result
-
-
-class Sleepy(nn.Module):
-    """Filter 0 always on; 1 silent on noise but can be woken; 2 can never be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 3, 5, padding=2)
-        self.relu = nn.ReLU()
-        with torch.no_grad():
-            self.conv.weight.zero_()
-            self.conv.bias.copy_(torch.tensor([0.5, -20.0, -1.0]))
-            self.conv.weight[1] = 1.0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.relu(self.conv(x - 0.4))
-        return out
 
 
 def test_a_silent_filter_is_woken_and_a_dead_one_is_named() -> None:

@@ -1,4 +1,4 @@
-"""What several test files use: the photographs, a command's outcome, random codes."""
+"""What several test files use: photographs, a command's outcome, random codes, a small network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from hypothesis import strategies as st
+from torch import nn
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -30,6 +31,23 @@ def assert_refused(outcome: Outcome, says: str, code: int = 2) -> None:
     assert outcome.out == ""
     assert outcome.err.startswith("error: ") and outcome.err.count("\n") == 1, outcome.err
     assert says in outcome.err
+
+
+class Sleepy(nn.Module):
+    """Filter 0 always on; 1 silent on noise but can be woken; 2 can never be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 5, padding=2)
+        self.relu = nn.ReLU()
+        with torch.no_grad():
+            self.conv.weight.zero_()
+            self.conv.bias.copy_(torch.tensor([0.5, -20.0, -1.0]))
+            self.conv.weight[1] = 1.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.relu(self.conv(x - 0.4))
+        return out
 
 
 @st.composite

@@ -7,12 +7,12 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from texton.methods.seeds import generator_for
 
 import texton
-from tests.sleepy import Sleepy
-from texton import Network, StyleSettings
-from texton.methods.feature_map_inversion import FilterInversion
+from tests.helpers import Sleepy
+from texton import Network
+from texton.methods.parts.filter_inversion import FilterInversion
+from texton.methods.parts.seeds import generator_for
 from texton.network.device import Compute, choose_compute, in_batches
 from texton.solve.presets import solver_settings
 from texton.solve.solver import Solver
@@ -36,7 +36,7 @@ def device(request: pytest.FixtureRequest) -> str:
 def exact(device: str) -> Iterator[Compute]:
     """Float32, where what is compared is the order of additions."""
     compute = choose_compute(device, torch.float32)
-    with patch("texton.methods.algorithm.choose_compute", lambda _: compute):
+    with patch("texton.methods.parts.algorithm.choose_compute", lambda _: compute):
         yield compute
 
 
@@ -93,18 +93,15 @@ def test_the_algorithm_of_2016_runs(net: Network, cat: torch.Tensor, device: str
 def test_a_code_is_inverted(net: Network, cat: torch.Tensor, device: str) -> None:
     result = texton.invert(cat, net, "relu2_1", device=device)
     assert result.error < 0.02
-    jittered = texton.Priors(jitter=2, alpha_norm=0.1)
-    assert texton.invert(cat, net, "relu2_1", priors=jittered, device=device).error < 0.2
-    spectrum = texton.Priors(fourier=True)
-    assert texton.invert(cat, net, "relu2_1", priors=spectrum, device=device).error < 0.2
+    for priors in ({"jitter": 2, "alpha_norm": 0.1}, {"fourier": True}):
+        assert texton.invert(cat, net, "relu2_1", device=device, **priors).error < 0.2
 
 
-@pytest.mark.parametrize("method", ["pmci", "gatys"])
+@pytest.mark.parametrize("statistic", ["pmci", "gatys"])
 def test_a_style_is_carried_over(
-    net: Network, cat: torch.Tensor, coffee: torch.Tensor, device: str, method: str
+    net: Network, cat: torch.Tensor, coffee: torch.Tensor, device: str, statistic: str
 ) -> None:
-    wanted = StyleSettings(method=method)
-    result = texton.stylize(cat, [coffee], net, wanted, steps=20, device=device)
+    result = texton.stylize(cat, [coffee], net, statistic=statistic, steps=20, device=device)
     terms = result.settings["terms"]
     assert terms["after"]["total"] < 0.5 * terms["before"]["total"]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import texton
-from tests.sleepy import Sleepy
+from tests.helpers import Sleepy
 from texton import Network, TextonError
 from texton.experiments.claims import depth, specific_texture
 from texton.experiments.harness.folder import Folder

@@ -13,7 +13,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import nn
 
 import texton
-from tests.sleepy import Sleepy
+from tests.helpers import Sleepy
 from texton import Network, TextonError
 from texton.images.files import as_saved
 from texton.methods.parts.filter_inversion import FilterInversion

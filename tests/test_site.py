@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -26,7 +27,7 @@ from texton.atlas.site.pictures import thumbnail
 from texton.atlas.site.site import Site
 from texton.jobs.store import Store, Unit
 from texton.methods.catalogue import methods
-from texton.methods.method import Axis
+from texton.methods.method import Axis, Figure
 
 EVIL = "<script>alert(1)</script>"
 ODD = "_blocks.2._swish#2"
@@ -168,6 +169,20 @@ def test_a_figure_of_another_type_is_a_dash(tmp_path: Path) -> None:
     assert str(site.content("relu1_1/0.html")).count("<dd>–</dd>") == 2
     layer = read("layer", str(site.content("assets/layers/relu1_1.js")))
     assert layer["photos"][0]["error"] == [None] * 5  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("better", "best"), [("low", min), ("high", max)])
+def test_the_overview_shows_the_clearest_of_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: Any, best: Any
+) -> None:
+    figure = Figure("error", "Error", "How far off.", better=better)
+    method = replace(fake_method("photo", "layer", "channel"), figures=(figure,))
+    monkeypatch.setitem(methods(), "blur", method)
+    store = fake_atlas(tmp_path, [("relu1_1", 24)], ["cat"], method="blur")
+    page = str(Site(Catalog.read(store)).content("index.html"))
+    shown = list(map(int, re.findall(r'class="tile" href="relu1_1/([0-9]+).html"', page)))
+    errors = [store.record(unit)["error"] for unit in store.units()]  # type: ignore[index]
+    assert shown == [best((c, c + 1), key=errors.__getitem__) for c in range(0, 24, 2)]
 
 
 def test_any_name_is_escaped_and_has_an_address(run: Run, tmp_path: Path) -> None:

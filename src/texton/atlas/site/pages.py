@@ -93,19 +93,12 @@ class Pages:
                 "method": _some(method, ("name", "title", "caption", "axes")),
                 "figures": [_some(figure, told) for figure in method.shown()],
                 "layers": [
-                    {
-                        "name": layer.name,
-                        "slug": addresses.slug(layer.name),
-                        "ranges": _ranges(layer.channels),
-                    }
-                    for layer in catalog.layers
+                    {"name": x.name, "slug": addresses.slug(x.name), "ranges": _ranges(x.channels)}
+                    for x in catalog.layers
                 ],
                 "photos": [
-                    {
-                        **_some(photo, ("name", "width", "height")),
-                        "slug": addresses.slug(photo.name),
-                    }
-                    for photo in catalog.photos
+                    {"slug": addresses.slug(x.name), **_some(x, ("name", "width", "height"))}
+                    for x in catalog.photos
                 ],
                 "thumbnails": self.thumbnails,
             },
@@ -198,9 +191,8 @@ class Pages:
     def _clearness(self, layer: str, channel: int) -> tuple[bool, float]:
         """What is high where a picture is good says it better than a small error."""
         record = self.catalog.records.get(Unit(layer, channel, self.catalog.photos[0].name), {})
-        judged = sorted(
-            (x for x in self.catalog.method.shown() if x.better), key=lambda x: x.better != "high"
-        )
+        shown = self.catalog.method.shown()
+        judged = [x for wanted in ("high", "low") for x in shown if x.better == wanted]
         value = number(record, judged[0].key) if judged else None
         if value is not None and judged[0].better == "low":
             value = -value

@@ -166,7 +166,7 @@ def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
             f"{network.name} takes {network.channels} channels, of which none are colours to keep: "
             "leave --keep-colors out"
         )
-    styles = read_styles(task, content)
+    styles = read_styles(task, content, _texture)
     settings = _settings(told)
     algorithm = setup.algorithm_for(settings)
     compute = algorithm.compute(task.device)
@@ -240,6 +240,19 @@ def stages(content: Tensor, told: StyleOptions) -> list[tuple[float, int]]:
     if told.steps is not None or told.is_paper:
         return [(1.0, told.steps or PRESETS[told.preset].steps)]
     return scales(content, _COUNTS[told.preset])
+
+
+def _texture(task: Task, content: Tensor, name: str) -> Tensor:
+    """What the filter of that name extracts from the content."""
+    from texton.methods.feature_map_inversion import invert_filter
+    from texton.network.choose import parse_filters
+
+    (filters,) = parse_filters([name], task.network, content)
+    if len(filters.channels) != 1:
+        raise TextonError(f"'{name}' is more than one filter: name one, like {filters.layer}:4")
+    options = {"device": task.device, "seed": task.options.seed}
+    made = invert_filter(content, task.network, filters.layer, filters.channels[0], **options)
+    return made.image[None]
 
 
 def _start(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from texton.network.network import Encoder
 from texton.solve.canvas import Canvas
 from texton.solve.objective import Codes, Objective
 from texton.solve.presets import SolverSettings
 from texton.solve.priors import add_variation
 from texton.solve.rules import Rule, per_image, real
+
+if TYPE_CHECKING:
+    from texton.network.network import Encoder
 
 MAX_STARTS = 3
 FLOOR = 0.01  # of the energy asked for: below it a filter is lifted; below half of it, dead
@@ -23,7 +26,7 @@ _LONGER = 0.08  # of all steps, where that is more: over so many an error must h
 _TAIL, _LONGER_TAIL = 8, 0.25  # how many steps, or what share of all, an image settles in
 _SETTLED = 0.7  # of the way along the learning rate's cosine: where settling begins
 
-EncoderOf = Callable[[Iterable[str]], Encoder]
+EncoderOf = Callable[[Iterable[str]], "Encoder"]
 
 
 @dataclass(frozen=True, eq=False)

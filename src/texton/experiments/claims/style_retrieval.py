@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from texton.experiments.claims.style_works import Crop
 from texton.experiments.measures.describer import HELD_OUT
 from texton.experiments.measures.statistics import (
     Array,
@@ -18,6 +18,9 @@ from texton.experiments.measures.statistics import (
     retrieval,
 )
 from texton.experiments.report.findings import Cell, Findings, Outcome
+
+if TYPE_CHECKING:
+    from texton.experiments.claims.style_works import Crop
 
 HISTOGRAM, SHUFFLED = "colour histogram", "means, channels shuffled"
 COLOUR, GREY, MATCHED = "in colour", "in grey", "colours matched"

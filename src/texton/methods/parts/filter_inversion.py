@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +17,14 @@ from texton.methods.parts.setup import algorithm_for, finished, make_canvas, mak
 from texton.methods.result import DEAD_SHARE, Result
 from texton.network.codes import check_channel, energy_shares, total_map
 from texton.network.device import Compute, in_batches
-from texton.network.network import Network
 from texton.solve.canvas import Bleed
 from texton.solve.directions import Directions, Shares, Units, share_vector
 from texton.solve.objective import Activation, FeatureMapMatch
 from texton.solve.presets import SolverSettings
 from texton.solve.solver import MAX_STARTS, Opening, Solver
+
+if TYPE_CHECKING:
+    from texton.network.network import Network
 
 _FINE_STRIDE = 8
 _BLEED_COST = 1.085  # of the picture's area, so that a step costs no more than a tenth extra

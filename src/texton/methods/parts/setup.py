@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,13 +16,15 @@ from texton.methods.method import OnStep, Task, Unit
 from texton.methods.parts.algorithm import Algorithm
 from texton.methods.parts.paper2016 import Algorithm2016
 from texton.network.device import Compute
-from texton.network.network import Network
 from texton.solve.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas
 from texton.solve.objective import Objective
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import Adam, Lbfgs
 from texton.solve.solver import Opening, Solver
 from texton.version import __version__
+
+if TYPE_CHECKING:
+    from texton.network.network import Network
 
 _ALGORITHMS = {"adam": Algorithm(Adam), "lbfgs": Algorithm(Lbfgs), "sgd2016": Algorithm2016()}
 

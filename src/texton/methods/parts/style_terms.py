@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,16 @@ from texton.methods.method import Task
 from texton.methods.parts.fingerprint import Fingerprint, read_fingerprint, statistic_of
 from texton.methods.parts.paper2016 import paper_terms
 from texton.network.device import Compute
-from texton.network.network import Network
 from texton.solve.objective import CodeMatch, Objective, StatisticMatch, WeightedSum
 from texton.solve.priors import TotalVariation
 from texton.solve.scales import scaled
 
 if TYPE_CHECKING:
     from texton.methods.style import StyleOptions
+    from texton.network.network import Network
 
 Style = Tensor | Fingerprint
+TextureOf = Callable[[Task, Tensor, str], Tensor]
 
 
 class StyleObjective(WeightedSum):
@@ -107,8 +108,11 @@ def _objective2016(code: Tensor, targets: dict[str, Tensor], told: StyleOptions)
     return StyleObjective(weighted)
 
 
-def read_styles(task: Task, content: Tensor) -> list[Style]:
+def read_styles(task: Task, content: Tensor, texture_of: TextureOf) -> list[Style]:
     """The styles that the task's options name or hold, checked.
+
+    Args:
+        texture_of: the texture of the filter that is named, over the content.
 
     Raises:
         TextonError: no style, one that cannot be read or used, an unknown layer, or the content
@@ -123,7 +127,7 @@ def read_styles(task: Task, content: Tensor) -> list[Style]:
     told.layer_shares()
     if told.keep_colors and network.channels != 3:
         raise TextonError(f"--keep-colors is for colour pictures: {network.name} has none")
-    styles = [_read_style(task, style, content) for style in told.styles]
+    styles = [_read_style(task, style, content, texture_of) for style in told.styles]
     for style in styles:
         if isinstance(style, Fingerprint):
             style.check(network, told.matched, told.style_layers)
@@ -141,22 +145,14 @@ def read_style(name: str, network: Network, size: int | None, enlarge: bool = Fa
     return read_image(name, size, enlarge=enlarge, channels=network.channels)
 
 
-def _read_style(task: Task, style: Any, content: Tensor) -> Style:
+def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) -> Style:
     """An image, a fingerprint, the name of either, or a filter's own texture."""
     if not isinstance(style, (str, Path)):
         return style  # type: ignore[no-any-return]
     name, network, told = str(style), task.network, task.options
     layer, colon, channels = name.rpartition(":")
     if colon and not Path(name).exists() and (layer in network.layers or channels.isdecimal()):
-        from texton.methods.feature_map_inversion import invert_filter
-        from texton.network.choose import parse_filters
-
-        (filters,) = parse_filters([name], network, content)
-        if len(filters.channels) != 1:
-            raise TextonError(f"'{name}' is more than one filter: name one, like {layer}:4")
-        (channel,) = filters.channels
-        made = invert_filter(content, network, layer, channel, device=task.device, seed=told.seed)
-        return made.image[None]
+        return texture_of(task, content, name)
     return read_style(name, network, told.style_size or task.size)
 
 

@@ -167,7 +167,7 @@ METHOD = Method(
         Figure(
             "achieved",
             "Achieved",
-            "How much of the activity asked of the filter the picture reaches.",
+            "How much of the activity asked of the filter the picture reaches; dead below 0.5 %.",
             "percent",
             1,
             "high",

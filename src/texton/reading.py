@@ -51,6 +51,13 @@ def read_json_file(path: Path) -> dict[str, Any]:
         return read_json(file.read(_MOST + 1))
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON that `read_json` takes: no number is null, and a byte of a file name that is no text
+    becomes a question mark."""
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="replace").decode()
+
+
 def take(record: Mapping[str, Any], key: str, kind: type[T]) -> T:
     """A field of that type: str, int, float (a whole number is one too), bool, list or dict.
 
@@ -93,6 +100,14 @@ def decimal_number(text: str) -> float:
     if not _DECIMAL.fullmatch(text) or not math.isfinite(value := float(text)):
         raise ValueError(f"no number: {text[:40]!r}")
     return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _typed(value: Any, kind: type[T], key: str) -> T:

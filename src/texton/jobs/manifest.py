@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from texton.reading import read_json, take, take_all, take_optional
+from texton.reading import read_json, take, take_all, take_optional, to_json
 
 FORMAT = "texton-atlas/1"
 _SETTINGS: dict[type[Any], tuple[str, ...]] = {
@@ -80,7 +79,7 @@ class Manifest:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
+        return to_json({"format": FORMAT, **asdict(self)})
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

@@ -7,7 +7,6 @@ whole file or none. What is done is judged from the sidecars alone.
 
 from __future__ import annotations
 
-import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from texton.jobs.lock import is_held
-from texton.reading import read_json, take_optional
+from texton.reading import read_json, take_optional, to_json
 
 if TYPE_CHECKING:
     from texton.methods.result import Result
@@ -45,8 +44,8 @@ class Pictures(ABC, Generic[Key]):
         """What a sidecar says that it is of."""
 
     def figures(self) -> tuple[str, ...]:
-        """What is a number, where a sidecar tells it."""
-        return ("seconds",)
+        """What is a number beside the seconds, where a sidecar tells it."""
+        return ()
 
     def picture(self, key: Key) -> Path:
         return self.root / "units" / f"{self.place(key)}{_PICTURE}"
@@ -69,7 +68,7 @@ class Pictures(ABC, Generic[Key]):
             with self.sidecar(key).open("rb") as file:
                 record = read_json(file.read())
                 date = os.fstat(file.fileno()).st_mtime
-            for name in self.figures():
+            for name in ("seconds", *self.figures()):
                 take_optional(record, name, float)
             for name in _TEXTS:
                 take_optional(record, name, str)
@@ -100,7 +99,7 @@ class Pictures(ABC, Generic[Key]):
             for file in files:
                 with suppress(OSError):
                     file.unlink()
-        write_bytes(json.dumps(told, ensure_ascii=False, indent=1).encode(), self.sidecar(key))
+        write_bytes(to_json(told, indent=1).encode(), self.sidecar(key))
 
     def is_locked(self) -> bool:
         """Whether somebody is at work."""

@@ -17,7 +17,7 @@ from texton.images.planes import SUFFIX, hides_something
 from texton.jobs.lock import hold
 from texton.jobs.pictures import Pictures
 from texton.methods.catalogue import methods
-from texton.reading import read_json_file, take
+from texton.reading import read_json_file, take, to_json
 
 FORMAT = "texton-experiment/1"
 
@@ -90,7 +90,7 @@ class Folder(Pictures[str]):
                     raise TextonError(f"'{self.root}' has another '{name}': use another --out")
             inputs = before["inputs"] | inputs
         told = {"format": FORMAT, "settings": settings, "inputs": inputs}
-        write_bytes(json.dumps(told, indent=1, ensure_ascii=False).encode(), self._settings)
+        write_bytes(to_json(told, indent=1).encode(), self._settings)
 
     def settled(self) -> dict[str, Any] | None:
         """The ``settings`` and ``inputs`` of the runs before; None where there was none.

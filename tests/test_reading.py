@@ -260,6 +260,8 @@ def test_settings_that_cannot_be_read_are_none(text: str, run: Run, tmp_path: Pa
         {"units": [3, None, "x", []]},
         {"units": [{"layer": 1, "channel": "x", "error": "high", "achieved": []}]},
         {"units": [{}], "command": ["rm"]},
+        {"method": "filter", "units": [{"layer": 1, "error": "high", "achieved": []}, 3, None]},
+        {"method": {"a": 1}, "units": [{}]},
         {"command": "texton \x1b[2J\n"},
         {"planes": {"a": [1]}, "bands": "x"},
     ],
@@ -304,3 +306,26 @@ def test_a_png_with_megabytes_of_text_is_an_image(
 def _saved(pixels: np.ndarray, folder: Path) -> Path:
     Image.fromarray(pixels).save(folder / "plain.png")
     return folder / "plain.png"
+
+
+def npy(header: bytes) -> bytes:
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        npy(b"(" * 118),
+        npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999, 99999, 3), }\n"),
+        npy(b"{'descr': 'O', 'fortran_order': False, 'shape': (32, 32, 3), }\n"),
+        npy(b"{'descr': " + b"[" * 3000 + b"\n"),
+        b"\x93NUMPY\x09\0",
+    ],
+)
+def test_an_array_that_is_none_is_told_in_one_line(
+    content: bytes, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "x.npy").write_bytes(content)
+    outcome = run("filter", "x.npy", "relu1_1:0", "--size", 32)
+    assert outcome.code == 2 and "no NumPy array" in outcome.err, outcome.err

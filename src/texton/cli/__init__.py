@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from typing import NoReturn
 
@@ -16,15 +18,29 @@ def main() -> NoReturn:
 
     words = sys.argv[1:] or ["--help"]
     try:
+        _write_names_as_they_are()
         code = app(words)(words, standalone_mode=False)
+        sys.stdout.flush()
     except TextonError as error:
         code = _complain(str(error))
+    except BrokenPipeError:  # whoever reads has had enough, as in `texton layers | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except OSError as error:  # of a name too long, a disk that is gone: what no command foresaw
+        name = f"'{error.filename}': " if error.filename else ""
+        code = _complain(f"{name}{error.strerror or error}")
     except PARSER_ERROR as error:
         code = _complain(error.format_message())  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _write_names_as_they_are() -> None:
+    """A file's name may hold bytes that are no text; its path goes to stdout all the same."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def _complain(message: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from texton.errors import TextonError
+from texton.images import place
 
 if TYPE_CHECKING:
     from texton.methods.result import Result
@@ -32,8 +32,7 @@ def tell_assumed(network: Network) -> None:
 
 def check_suffix(path: Path) -> None:
     """Refuse what is no PNG's name."""
-    if path.suffix.lower() != ".png":
-        raise TextonError(f"texton writes PNG: name the file '{path.with_suffix('.png')}'")
+    place.check_suffix(path, ".png", "texton writes PNG")
 
 
 def check_output(path: Path, force: bool, planes: bool = False) -> Path:
@@ -50,9 +49,7 @@ def check_output(path: Path, force: bool, planes: bool = False) -> Path:
     beside = path.with_suffix(".npy")
     if planes and beside.exists() and not force and settings.get("planes") != beside.name:
         raise TextonError(f"'{beside}' exists and texton did not make it: add --force")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise TextonError(f"cannot write '{path}': '{folder}' is not a folder that can be written")
+    place.check_place(path)
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import secrets
 import warnings
@@ -18,6 +17,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from torch import Tensor
 
 from texton.errors import TextonError
+from texton.images.place import check_suffix
 from texton.images.planes import (
     SUFFIX,
     fit_planes,
@@ -26,7 +26,7 @@ from texton.images.planes import (
     read_planes,
     shown_bands,
 )
-from texton.reading import read_json
+from texton.reading import read_json, to_json
 
 MIN_SIDE = 16
 MAX_PIXELS = 100_000_000
@@ -108,8 +108,7 @@ def write_image(
             is left half-written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise TextonError(f"texton writes PNG: name the file '{path.with_suffix('.png')}'")
+    check_suffix(path, ".png", "texton writes PNG")
     bands = (settings or {}).get("bands")
     picture = image if isinstance(image, Image.Image) else to_pillow(image, bands)
     if isinstance(image, Tensor) and hides_something(image.shape[-3], bands):
@@ -118,7 +117,7 @@ def write_image(
         settings = {**(settings or {}), "planes": planes.name}
     info = PngImagePlugin.PngInfo()
     if settings is not None:
-        info.add_itxt(SETTINGS_KEY, json.dumps(settings, ensure_ascii=False))
+        info.add_itxt(SETTINGS_KEY, to_json(settings))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
     write_bytes(buffer.getvalue(), path)

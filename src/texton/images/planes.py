@@ -34,7 +34,7 @@ def read_planes(path: Path, channels: int, max_pixels: int) -> Tensor:
         raise TextonError(f"there is no file '{path}'")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # noqa: BLE001 - a header is read as Python, and fails as that does
         raise TextonError(f"'{path}' is no NumPy array: save it with numpy.save") from None
     shape = "×".join(map(str, array.shape))
     if array.ndim == 2:

@@ -171,7 +171,7 @@ class Store(Pictures[Unit]):
             return read_image(self.photo(name), channels=channels)
         try:
             return torch.from_numpy(np.load(exact, allow_pickle=False))
-        except (OSError, ValueError, EOFError):
+        except Exception:  # noqa: BLE001 - a header is read as Python, and fails as that does
             how = "damaged" if exact.exists() else "missing"
             raise TextonError(f"'{exact}' is {how}: put the old one back") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from texton.atlas.site.site import Site
 from texton.errors import TextonError
 from texton.images.files import write_bytes
+from texton.images.place import check_place
 from texton.reading import read_json_file, take_all
 
 MARK = "texton-site.json"  # a folder with it is an export: which files are texton's, and if whole
@@ -43,10 +43,7 @@ def check_target(target: Path, atlas: Path, force: bool) -> None:
             f"'{target}' is not empty and no export of texton: name another folder, "
             "or add --force to write into it"
         )
-    places = (target.absolute(), *target.absolute().parents)
-    folder = next(place for place in places if place.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise TextonError(f"cannot write '{target}': '{folder}' cannot be written")
+    check_place(target / MARK)
 
 
 def export(site: Site, target: Path, on_file: Callable[[], None] | None = None) -> Exported:

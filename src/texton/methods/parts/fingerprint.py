@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
+from texton.images.place import check_suffix
 from texton.reading import read_json_file, take, take_all
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class Fingerprint:
     def save(self, path: str | Path) -> Path:
         """Write it as JSON, atomically; the name ends in ``.style``."""
         path = Path(path)
-        if path.suffix != ".style":
-            raise TextonError(f"fingerprints are named *.style: use '{path.with_suffix('.style')}'")
+        check_suffix(path, ".style", "a fingerprint ends in .style")
         layers = {
             layer: dict(zip(("mean", "std"), _halves(values), strict=True))
             for layer, values in self.moments.items()

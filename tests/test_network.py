@@ -288,3 +288,10 @@ def test_only_frozen_modules_of_torchs_own_lend_their_weights() -> None:
         if lends:
             module[0].weight.mul_(3)
             torch.testing.assert_close(net.encode(image, "1")["1"], module(image))
+
+
+def test_no_layer_at_all_is_told(net: Network, cat: torch.Tensor) -> None:
+    with pytest.raises(TextonError, match="no layer is named"):
+        net.encode(cat, ())
+    with pytest.raises(TextonError, match="no layer is named"):
+        texton.fingerprint(cat, net, [])

@@ -162,9 +162,11 @@ class Network:
         """``encode`` for many images: layers and weights are looked up once, here.
 
         Raises:
-            TextonError: an unknown layer.
+            TextonError: an unknown layer, or none.
         """
         names = [layers] if isinstance(layers, str) else list(layers)
+        if not names:
+            raise TextonError("no layer is named: `texton layers` lists them")
         for name in names:
             self.layer(name.removesuffix(INPUT))
         module = self.frozen(compute)

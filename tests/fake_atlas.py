@@ -15,10 +15,11 @@ import torch
 import uvicorn
 from PIL import Image
 
+from texton.atlas.plan import NO_PHOTO
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.serve import make_app
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
-from texton.jobs.store import NO_PHOTO, UNIT_FORMAT, Store, Unit
+from texton.jobs.store import UNIT_FORMAT, Store, Unit
 from texton.methods.catalogue import methods
 from texton.methods.method import Axis, Figure, Method
 from texton.methods.options import Options

@@ -54,7 +54,7 @@ def test_codes_are_those_of_the_cpu(
     for name in names:
         assert found[name].device.type == device and found[name].dtype == dtype
         difference = (found[name].cpu().float() - expected[name]).norm() / expected[name].norm()
-        assert difference < (0.005 if dtype == torch.float32 else 0.05), name
+        assert difference < (2e-5 if dtype == torch.float32 else 0.05), name
 
 
 def test_gradients_are_those_of_the_cpu(net: Network, cat: torch.Tensor, device: str) -> None:
@@ -118,7 +118,7 @@ def test_a_batch_of_eight_is_eight_pictures(
     for one, other in zip(alone, together, strict=True):
         assert one.channel == other.channel and one.steps == other.steps
         assert abs(one.error - other.error) < 0.01
-        assert (one.image - other.image).abs().mean() < 0.02
+        assert (one.image - other.image).abs().mean() < 0.05  # rounding grows from step to step
 
 
 def test_the_same_seed_gives_the_same_picture(net: Network, cat: torch.Tensor, device: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,6 +48,17 @@ class Compute:
         kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         most = int(_OF_FREE * (free + kept)) // max(1, each)
         return 1 << max(0, most.bit_length() - 1)
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """In which float32 is float32: CUDA convolves it with ten bits of mantissa by itself."""
+        if self.device.type != "cuda" or self.dtype != torch.float32:
+            return nullcontext()
+        now = torch.backends.cudnn
+        kept = {"benchmark": now.benchmark, "deterministic": now.deterministic}
+        exactly: AbstractContextManager[None] = now.flags(
+            enabled=now.enabled, allow_tf32=False, **kept
+        )
+        return exactly
 
     def exact(self) -> Compute:
         """The same device in float32: errors are measured in it."""

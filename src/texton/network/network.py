@@ -178,7 +178,8 @@ class Network:
                     f"{self.name} takes images (B, {self.channels}, H, W), not {tuple(image.shape)}"
                 )
             try:
-                return self._collect(module, self.prepare(image, compute), wanted)
+                with compute.arithmetic():
+                    return self._collect(module, self.prepare(image, compute), wanted)
             except (RuntimeError, AssertionError) as error:
                 if is_out_of_memory(error):
                     raise

@@ -139,7 +139,7 @@ def against_bare(net: Network, asked: argparse.Namespace, peak: float) -> str:
             share = batch * work_of(net, layer, side) / min(step) / peak
             ratios = [report.spread(report.ratios(step, other)) for other in others]
             size = f"{side}²" if batch == 1 else f"{batch} × {side}²"
-            each = f"{min(step) * 1000 / batch:.2f}" if on_gpu else f"{min(step) * 1000:.1f}"
+            each = f"{min(step) * 1000 / batch:.{2 if on_gpu else 1}f}"
             rows.append((layer, size, each, *ratios, f"{share:.0%}"))
             print(*rows[-1], flush=True)
     head = ("layer", "images", "ms a step and image", "step / bare: median (quartiles)",

@@ -34,9 +34,8 @@ from texton.experiments.report.findings import Findings, Verdict
 from texton.experiments.report.report import write_report
 from texton.images.folder import read_pictures
 from texton.jobs.engines import Engine, LocalEngine
-from texton.methods.method import Unit
 from texton.methods.parts.fingerprint import fingerprint
-from texton.methods.result import Result
+from texton.methods.result import Result, Unit
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,9 @@ from texton.jobs.making import Made, PictureWork
 from texton.jobs.manifest import AtlasLayer
 from texton.jobs.store import Store
 from texton.jobs.work import UnitWork
-from texton.methods.method import SECONDS, Method, Task, Unit
+from texton.methods.method import SECONDS, Method, Task
 from texton.methods.options import Options
-from texton.methods.result import Result
+from texton.methods.result import Result, Unit
 
 
 @dataclass(eq=False)

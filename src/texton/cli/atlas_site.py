@@ -13,7 +13,7 @@ import typer
 
 from texton.cli import output as o
 from texton.cli.progress import progress
-from texton.methods.method import Unit
+from texton.methods.result import Unit
 
 Atlas = Annotated[Path, typer.Argument(metavar="DIR", help="An atlas.", show_default=False)]
 

@@ -17,8 +17,9 @@ from texton.cli.parameters import Command, command, options_from, parameters_of,
 from texton.cli.progress import progress
 from texton.errors import TextonError
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of
-from texton.methods.method import Method, Task, Unit
+from texton.methods.method import Method, Task
 from texton.methods.options import Options, declarations
+from texton.methods.result import Unit
 
 if TYPE_CHECKING:
     from texton.methods.result import Result

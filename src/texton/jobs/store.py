@@ -23,7 +23,7 @@ from texton.jobs.lock import held_since, hold, is_held
 from texton.jobs.manifest import Manifest
 from texton.jobs.pictures import PICTURED, TEMPORARY, UNIT_FORMAT, Pictures
 from texton.methods.catalogue import find_method
-from texton.methods.method import Unit
+from texton.methods.result import Unit
 
 if TYPE_CHECKING:
     from torch import Tensor

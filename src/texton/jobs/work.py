@@ -15,8 +15,9 @@ from texton.jobs.manifest import Manifest
 from texton.jobs.store import Store
 from texton.methods.catalogue import find_method
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of
-from texton.methods.method import Method, Task, Unit
+from texton.methods.method import Method, Task
 from texton.methods.options import Options, declarations
+from texton.methods.result import Unit
 from texton.version import __version__
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
-from texton.methods.method import ERROR, STARTS, STEPS, Method, OnStep, Task, Unit
+from texton.methods.method import ERROR, STARTS, STEPS, Method, OnStep, Task
 from texton.methods.options import MAX_SEED, Solving, option
-from texton.methods.result import Result
+from texton.methods.result import Result, Unit
 from texton.solve.presets import SolverSettings, solver_settings
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
-from texton.methods.method import ERROR, STARTS, STEPS, Figure, Method, OnStep, Task, Unit
+from texton.methods.method import ERROR, STARTS, STEPS, Figure, Method, OnStep, Task
 from texton.methods.options import Solving, option
-from texton.methods.result import Result
+from texton.methods.result import Result, Unit
 from texton.solve.presets import solver_settings
 
 if TYPE_CHECKING:

@@ -12,33 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from texton.methods.options import Options
+from texton.methods.result import Result, Unit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from texton.methods.result import Result
     from texton.network.network import Network
     from texton.solve.solver import Step
 
 Axis = Literal["photo", "layer", "channel"]
 OnStep = Callable[["Step"], None]
-
-
-@dataclass(frozen=True, order=True)
-class Unit:
-    """What one picture is of: a filter of a layer, a layer, or nothing but the photograph.
-
-    ``direction`` names a share vector of the options where a method takes several.
-    """
-
-    layer: str | None = None
-    channel: int | None = None
-    photo: str | None = None
-    direction: str | None = None
-
-    def __str__(self) -> str:
-        what = ":".join(str(x) for x in (self.layer, self.channel, self.direction) if x is not None)
-        return " on ".join(word for word in (what, self.photo) if word)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a method leaves behind."""
+"""What a picture is of, and what a method leaves behind."""
 
 from __future__ import annotations
 
@@ -9,13 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from texton.methods.method import Unit
-
 if TYPE_CHECKING:
     from torch import Tensor
 
 DEAD_SHARE = 0.005
 Status = Literal["ok", "dead"]
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """What one picture is of: a filter of a layer, a layer, or nothing but the photograph.
+
+    ``direction`` names a share vector of the options where a method takes several.
+    """
+
+    layer: str | None = None
+    channel: int | None = None
+    photo: str | None = None
+    direction: str | None = None
+
+    def __str__(self) -> str:
+        what = ":".join(str(x) for x in (self.layer, self.channel, self.direction) if x is not None)
+        return " on ".join(word for word in (what, self.photo) if word)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
-from texton.methods.method import STARTS, STEPS, Figure, Method, OnStep, Task, Unit
+from texton.methods.method import STARTS, STEPS, Figure, Method, OnStep, Task
 from texton.methods.options import Solving, option
 from texton.methods.parts.fingerprint import STYLE_LAYERS
-from texton.methods.result import Result
+from texton.methods.result import Result, Unit
 from texton.solve.presets import PRESETS, SolverSettings, solver_settings
 
 if TYPE_CHECKING:

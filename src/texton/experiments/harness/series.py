@@ -14,8 +14,8 @@ from texton.experiments.harness.work import Series
 from texton.images.folder import Picture
 from texton.methods.code_inversion import InvertOptions, inversion_steps
 from texton.methods.feature_map_inversion import FilterOptions
-from texton.methods.method import Unit
 from texton.methods.parts.fingerprint import Fingerprint
+from texton.methods.result import Unit
 from texton.methods.style import StyleOptions, stages
 from texton.network.network import Network
 from texton.solve.directions import shares_by_filter

@@ -14,9 +14,9 @@ from texton.images.folder import Picture
 from texton.jobs.allocator import settle_allocator
 from texton.jobs.making import Made, PictureWork, check_alike, check_seen, loaded
 from texton.methods.catalogue import find_method
-from texton.methods.method import Method, Task, Unit
+from texton.methods.method import Method, Task
 from texton.methods.options import Solving
-from texton.methods.result import Result
+from texton.methods.result import Result, Unit
 from texton.network.device import choose_compute
 from texton.network.network import Network
 

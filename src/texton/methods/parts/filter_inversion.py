@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texton.methods.method import OnStep, Unit
+from texton.methods.method import OnStep
 from texton.methods.parts.setup import algorithm_for, finished, make_canvas, make_solver, run
-from texton.methods.result import DEAD_SHARE, Result
+from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.codes import check_channel, energy_shares, total_map
 from texton.network.device import Compute, in_batches
 from texton.solve.canvas import Bleed

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.files import as_saved, content_hash
-from texton.methods.method import OnStep, Task, Unit
+from texton.methods.method import OnStep, Task
 from texton.methods.parts.algorithm import Algorithm
 from texton.methods.parts.paper2016 import Algorithm2016
+from texton.methods.result import Unit
 from texton.network.device import Compute
 from texton.solve.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas
 from texton.solve.objective import Objective

@@ -19,7 +19,6 @@ from texton.solve.priors import TotalVariation
 from texton.solve.scales import scaled
 
 if TYPE_CHECKING:
-    from texton.methods.style import StyleOptions
     from texton.network.network import Network
 
 Style = Tensor | Fingerprint
@@ -55,13 +54,14 @@ def style_objective(
     styles: Sequence[Style],
     scale: float,
     network: Network,
-    told: StyleOptions,
+    told: Any,
     compute: Compute,
 ) -> StyleObjective:
     """What is minimised at a scale of the content's size.
 
     Args:
         content: (1, C, H, W), at that scale already; ``styles`` are scaled here.
+        told: the options of `texton.methods.style`.
     """
     with torch.no_grad():
         code = network.encode(content, told.content_layer, compute.exact())[told.content_layer]
@@ -82,7 +82,7 @@ def style_objective(
 
 
 def _targets(
-    styles: Sequence[Style], scale: float, network: Network, told: StyleOptions, compute: Compute
+    styles: Sequence[Style], scale: float, network: Network, told: Any, compute: Compute
 ) -> dict[str, Tensor]:
     """The styles' statistics by layer, mixed by their shares."""
     name = told.matched
@@ -98,7 +98,7 @@ def _targets(
     return targets
 
 
-def _objective2016(code: Tensor, targets: dict[str, Tensor], told: StyleOptions) -> StyleObjective:
+def _objective2016(code: Tensor, targets: dict[str, Tensor], told: Any) -> StyleObjective:
     weight, style_weight = told.weights
     content, *styles = paper_terms(told.statistic, told.content_layer, code, targets)
     weighted = [(*content[:2], weight, content[2])]

@@ -32,7 +32,7 @@ from tests.atlases import (
     until,
 )
 from tests.helpers import Run, assert_refused
-from texton.atlas.build import jobs_of
+from texton.atlas.build import JOB, jobs_of
 from texton.atlas.estimate import _between, _sample
 from texton.atlas.plan import Asked, make_plan, photo_name
 from texton.atlas.settings import check_same, complete, method_options, reading_options
@@ -442,6 +442,8 @@ def test_jobs_hold_every_unit_once_and_all_layers_side_by_side() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 512])
 def test_a_measurement_takes_different_units(count: int) -> None:
     units = [Unit("a", channel, photo) for channel in range(count) for photo in "uv"]
+    batch = _sample("a", units, "v", JOB)
+    assert len(set(batch)) == len(batch) == min(count, JOB)
     sample = _sample("a", [*units, Unit("b", 0, "v")], "v")
     assert len(set(sample)) == len(sample) == min(count, 3)
     assert {(unit.layer, unit.photo) for unit in sample} == {("a", "v")}

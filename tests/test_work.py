@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,6 +77,15 @@ def test_one_by_one_a_failure_is_not_tried_again() -> None:
     work = Batches({1}, device="cpu", batch=1)
     assert [one.status for one in work(range(4))] == ["ok", "failed", "ok", "ok"]
     assert work.asked == [[0, 1, 2, 3], [2, 3]]
+
+
+def test_what_reads_an_atlas_or_runs_an_engine_waits_for_no_torch() -> None:
+    code = (
+        "import sys, texton.jobs.store, texton.jobs.engines, texton.jobs.work, texton.web.server;"
+        "print([m for m in ('torch', 'numpy', 'starlette', 'ray') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def _blurred(task: Task, on_step: object) -> Iterator[Result]:

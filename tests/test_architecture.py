@@ -6,12 +6,29 @@ import ast
 
 import pytest
 from tools.architecture import (
+    BEGIN,
+    END,
+    LONGEST,
+    PAGE,
     SOURCE,
+    drawing,
     file_of,
     imports,
+    longest_chain,
     modules_in,
     offences,
 )
+
+
+def test_the_rules_hold() -> None:
+    graph = imports()
+    assert offences(graph) == []
+    assert 8 < len(longest_chain(graph)) <= LONGEST
+
+
+def test_the_drawing_is_today_s() -> None:
+    drawn = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    assert drawn == drawing(imports()), "python tools/architecture.py --write"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -128,3 +129,22 @@ def test_nobody_is_sent_to_the_other_texton() -> None:
         files += [path for path in (ROOT / folder).rglob("*") if path.suffix in _TEXT]
     for path in files:
         assert not sent.search(path.read_text(encoding="utf-8")), path
+
+
+def test_what_is_optional_is_imported_as_optional() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        told = {
+            id(inner)
+            for block in ast.walk(tree)
+            if (isinstance(block, ast.With) and "optional(" in ast.unparse(block.items[0]))
+            or (isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test))
+            for inner in block.body
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in told:
+                packages = [alias.name for alias in node.names]
+                if isinstance(node, ast.ImportFrom):
+                    packages = [node.module or ""]
+                roots = {package.partition(".")[0] for package in packages}
+                assert not roots & set(OPTIONAL), f"{path}:{node.lineno}"

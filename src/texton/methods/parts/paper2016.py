@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texton.errors import TextonError
+from texton.errors import TextonError, optional
 from texton.methods.parts.algorithm import Algorithm
 from texton.network.codes import gram, means
 from texton.network.device import Compute
@@ -98,7 +98,8 @@ class Algorithm2016(Algorithm):
 
     def finish(self, images: Tensor) -> Tensor:
         """Chambolle's total variation denoising of (B, C, H, W) in [0, 1], channels together."""
-        from skimage.restoration import denoise_tv_chambolle  # a second of import, seldom needed
+        with optional("experiments"):  # a second of import, seldom needed
+            from skimage.restoration import denoise_tv_chambolle
 
         results = []
         for image in images.detach().cpu().permute(0, 2, 3, 1).numpy():

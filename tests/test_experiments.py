@@ -449,3 +449,12 @@ def test_the_chance_of_layers_of_unlike_width_is_that_of_their_items(tmp_path: P
     own = [[1.0, 0.0], [1.0] * 6 + [0.0] * 24]
     assert texture_verdicts(tmp_path, own)[0] == "partly"
     assert texture_verdicts(tmp_path, [[1.0, 0.0], [1.0] + [0.0] * 29])[0] == "not supported"
+
+
+def test_an_experiment_takes_an_engine_by_its_name(run: Run, tmp_path: Path) -> None:
+    words = ("figure3", "--layers", "relu1_1", *TINY, "--filters", 2)
+    made = run("experiment", *words, "--engine", "local", "--workers", 1)
+    assert made.code == 0, made.err
+    assert len(list(tmp_path.rglob("units/**/*.png"))) == 4
+    assert_refused(run("experiment", *words, "--workers", 2), "add --engine local or ray")
+    assert_refused(run("experiment", *words, "--engine", "raay"), "did you mean 'ray'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import typer
 from typer.core import TyperCommand
 
 from texton.cli import output as o
+from texton.cli.engines import EngineOptions, make_engine
 from texton.cli.parameters import command, parameters_of, plain, required, said_from
 from texton.cli.progress import progress
+from texton.errors import TextonError
 from texton.experiments.harness.options import Options
 from texton.methods.command import recorded
 
 _MANY = ("--photos", "--styles")
-_OWN = "; the experiment's own by default"
+_ENGINE = {"engine": "Workers that make the pictures, local or ray; this process without."}
 
 
 class ManyValues(TyperCommand):
@@ -33,17 +36,24 @@ def _run(name: str, out: Path | None, as_json: bool, **values: Any) -> None:
         _list(as_json)
         return
     options = Options.of(said)
+    workers = EngineOptions.of(said_from(EngineOptions, values))
+    has_engine = values.get("engine") is not None
+    if not has_engine and (workers.workers or workers.address):
+        raise TextonError("--workers and --address are an engine's: add --engine local or ray")
     # scipy and scikit-image, which no other command needs
     from texton.experiments.catalogue import find_experiment
     from texton.experiments.harness.run import run_experiment
     from texton.jobs.allocator import settle_allocator
+    from texton.network.device import choose_compute
 
     experiment = find_experiment(name)
     settle_allocator(options.size**2)
     root = out or Path("experiments") / name
     arguments = [name, *([str(options.folder)] if options.folder else [])]
     again = recorded("experiment", arguments, [options], root)
-    with progress() as told:
+    device = str(choose_compute(options.device).device)
+    engine = closing(make_engine(workers, device)) if has_engine else nullcontext()
+    with engine as computed_by, progress() as told:
         made = run_experiment(
             experiment,
             root,
@@ -51,6 +61,7 @@ def _run(name: str, out: Path | None, as_json: bool, **values: Any) -> None:
             command=again,
             on_unit=lambda key, done, units: told.reach(done, units, key),
             tell=told.say,
+            engine=computed_by,
         )
     for verdict in made["verdicts"]:
         print(f"{verdict['outcome']}: {verdict['claim']}", file=sys.stderr)
@@ -69,6 +80,7 @@ experiment_command = command(
         ),
         plain("out", Path | None, None, typer.Option("-o", "--out", help="Its folder.")),
         *parameters_of(Options, unset=True),
+        *parameters_of(EngineOptions, _ENGINE, unset=True),
         plain("as_json", bool, False, o.JSON),
     ],
     "The paper's figures and claims: a report with pictures, numbers and controls.",

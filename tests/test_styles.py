@@ -307,3 +307,53 @@ def test_bad_input_to_the_others(
 ) -> None:
     assert_refused(run(*words, "--size", 32), says)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_every_scale_is_told(net: Network) -> None:
+    content, style = texton.read_image(CAT, 208), texton.read_image(COFFEE, 96)
+    made = texton.stylize(content, [style], net, preset="fast")
+    scales = made.settings["scales"]
+    assert len(scales) == 2 and scales[-1]["scale"] == 1
+    assert made.steps == len(made.trace) == sum(scale["steps"] for scale in scales)
+    after = made.settings["terms"]["after"]
+    assert made.total == after["total"] and made.content == after["content"]["relu2_2"]
+    assert made.layer is None and set(made.figures) >= {"total", "content", "style"}
+
+
+@pytest.mark.slow
+def test_pictures_of_other_options_have_other_names(run: Run, tmp_path: Path) -> None:
+    base = ("invert", CAT, "relu1_1", "--modify", "random", *QUICK)
+    for more in ((), ("--shares-seed", 3), ("--spread", 2)):
+        assert run(*base, *more).code == 0
+    for style in (COFFEE, CAT):
+        words = ("invert", CAT, "relu1_1", "--modify", "ranks", "--style", style, *QUICK)
+        assert run(*words).code == 0
+    for energy in ("4=2", "4=3"):
+        assert run("mix", CAT, "relu1_1", "--energy", energy, *QUICK).code == 0
+    assert len(list(tmp_path.glob("*.png"))) == 7
+
+
+@pytest.mark.slow
+def test_bands_and_devices_wherever_there_is_a_network(run: Run, tmp_path: Path) -> None:
+    both = ("--bands", "0", "--device", "cpu", *QUICK)
+    assert run("mix", CAT, "relu1_1", "--energy", "4=2", "-o", "m.png", *both).code == 0
+    assert run("stylize", CAT, COFFEE, "-o", "s.png", *both).code == 0
+    assert Image.open(tmp_path / "m.png").mode == Image.open(tmp_path / "s.png").mode == "L"
+    size = ("--size", 32, "--device", "cpu")
+    assert run("fingerprint", CAT, *size).code == 0
+    assert run("compare", CAT, COFFEE, *size).code == 0
+    assert run("top", CAT, "relu1_1", *size).code == 0
+    assert_refused(run("compare", CAT, COFFEE, "--device", "tpu"), "unknown device")
+
+
+@pytest.mark.slow
+def test_a_comparisons_picture_tells_its_command(run: Run, tmp_path: Path) -> None:
+    words = ("compare", CAT, COFFEE, "--size", 48, "--statistic", "moments")
+    assert run(*words, "-o", "map.png").code == 0
+    again = shlex.split(run("info", "map.png").out.strip().splitlines()[-1])
+    assert again[:2] == ["texton", "compare"] and "--statistic" in again
+    again[again.index("-o") + 1] = "again.png"
+    assert run(*again[1:]).code == 0
+    pictures = [Image.open(tmp_path / name).tobytes() for name in ("map.png", "again.png")]
+    assert pictures[0] == pictures[1]

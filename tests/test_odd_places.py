@@ -13,6 +13,7 @@ import pytest
 
 import texton
 from tests.conftest import EXAMPLES, Run
+from tests.fake_atlas import fake_atlas
 from texton.errors import TextonError
 from texton.images.place import check_place
 from texton.reading import read_json, to_json
@@ -58,6 +59,13 @@ def test_a_name_too_long_is_told_in_one_line(
     outcome = run(*(str(word).replace("N", "n" * 300) for word in words))
     assert outcome.code == 2 and outcome.err.startswith("error: "), outcome.err
     assert outcome.err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_host_that_is_no_name_is_told(run: Run, tmp_path: Path) -> None:
+    fake_atlas(tmp_path / "a", (("relu1_1", 1),))
+    for host in ("n" * 300, "", "nowhere.invalid"):
+        outcome = run("atlas", "serve", "a", "--port", 0, "--host", host)
+        assert outcome.code == 2 and "there is no address" in outcome.err, outcome.err
 
 
 def test_a_name_that_is_no_text_does_not_stop_the_work(tmp_path: Path) -> None:

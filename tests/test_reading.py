@@ -164,6 +164,8 @@ def test_a_manifest_that_is_none_is_told_in_one_line(text: str, run: Run, tmp_pa
     [
         ("layers", [{"name": "relu1_1"}]),
         ("layers", "relu1_1"),
+        ("layers", []),
+        ("photos", []),
         ("layers", [["relu1_1"]]),
         ("photos", [{"name": "../../secret"}]),
         ("settings", []),
@@ -180,6 +182,14 @@ def test_a_manifest_whose_fields_are_of_other_types_is_told(
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     outcome = run("atlas", "export", "a", "-o", "site")
     assert outcome.code == 2 and "is no atlas's" in outcome.err, outcome.err
+
+
+def test_an_atlas_that_does_not_tell_how_it_was_begun_is_not_gone_on_with(
+    run: Run, tmp_path: Path
+) -> None:
+    fake_atlas(tmp_path / "a", (("relu1_1", 2),))
+    outcome = run("atlas", "build", "--out", "a")
+    assert outcome.code == 2 and "'a' does not tell its" in outcome.err, outcome.err
 
 
 def record_of(store: Store, unit: Unit, **other: object) -> str:

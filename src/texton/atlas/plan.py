@@ -15,6 +15,7 @@ from torch import Tensor
 
 from texton.atlas.settings import (
     check_same,
+    check_told,
     complete,
     method_options,
     named_network,
@@ -78,6 +79,8 @@ def make_plan(asked: Asked, root: Path) -> Plan:
             different pictures into an atlas that is there.
     """
     old = existing(root)
+    if old:
+        check_told(root, old)
     method = _method(asked, root, old)
     options = method_options(method, old, asked.options)
     choice = network_options(old, asked.network)

@@ -24,6 +24,16 @@ SIZE = 128
 USUAL = {"preset": "fast"}  # of many pictures each may be quick
 
 
+_NEEDED = ("size", "enlarge", "device", "dtype", "memory_format", "network_details")
+
+
+def check_told(root: Path, old: Manifest) -> None:
+    """Refuse to go on where an atlas does not tell how it was begun."""
+    for key in _NEEDED:
+        if key not in old.settings:
+            raise TextonError(f"the atlas in '{root}' does not tell its {key}: use another --out")
+
+
 def network_options(old: Manifest | None, said: Mapping[str, Any]) -> NetworkOptions:
     """Which network: what is said, else what the atlas has."""
     kept = dict(old.network_options) if old else {}

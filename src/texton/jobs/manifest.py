@@ -91,6 +91,8 @@ class Manifest:
         read = read_json(text)
         if read.get("format") != FORMAT:
             raise ValueError("another format")
+        if not (take(read, "layers", list) and take(read, "photos", list)):
+            raise ValueError("it has no layers or no photographs")
         settings = take(read, "settings", dict)
         for kind, keys in _SETTINGS.items():
             for key in keys:

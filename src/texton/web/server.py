@@ -58,8 +58,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise TextonError(f"there is no address '{host}' here: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:  # a name that is none: it could not even be asked for
+        reason = error.strerror if isinstance(error, OSError) else "no name is spelled so"
+        raise TextonError(f"there is no address '{host}' here: {reason}") from None
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(address)

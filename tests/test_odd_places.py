@@ -16,6 +16,7 @@ from tests.conftest import EXAMPLES, Run
 from tests.fake_atlas import fake_atlas
 from texton.errors import TextonError
 from texton.images.place import check_place
+from texton.methods.method import Figure
 from texton.reading import read_json, to_json
 
 CAT = EXAMPLES / "chelsea.jpg"
@@ -102,3 +103,19 @@ def test_what_is_written_can_be_read() -> None:
     value = {"a": [float("nan"), (1, float("-inf"))], "b": {"c": "caf\udce9 ü"}, "d": 0.5}
     assert read_json(to_json(value)) == {"a": [None, [1, None]], "b": {"c": "caf? ü"}, "d": 0.5}
     assert json.loads(to_json({"x": 1}, indent=1)) == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("energy", "says"),
+    [("3=1,4=2,3=5", "names channel 3 twice"), ("3", "write 4=3"), ("3=-1", "use 0 or more")],
+)
+def test_energies_are_given_once_each(energy: str, says: str, run: Run) -> None:
+    outcome = run("mix", CAT, "relu1_1", "--energy", energy, *QUICK)
+    assert outcome.code == 2 and says in outcome.err, outcome.err
+
+
+def test_a_huge_figure_is_short() -> None:
+    figure = Figure("loss", "Loss", "")
+    assert [figure.text(value) for value in (0.8123, 9_999_999.0, 1.3e300, None)] == [
+        "0.812", "9999999.000", "1.3e+300", "–",
+    ]  # fmt: skip

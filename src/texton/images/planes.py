@@ -36,7 +36,7 @@ def read_planes(path: Path, channels: int, max_pixels: int) -> Tensor:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception:  # noqa: BLE001 - a header is read as Python, and fails as that does
         raise TextonError(f"'{path}' is no NumPy array: save it with numpy.save") from None
-    shape = "×".join(map(str, array.shape))
+    shape = "×".join(map(str, array.shape)) or "a single number"
     if array.ndim == 2:
         array = array[..., None]
     elif array.ndim == 3 and array.shape[2] != channels and array.shape[0] == channels:

@@ -24,6 +24,9 @@ Axis = Literal["photo", "layer", "channel"]
 OnStep = Callable[["Step"], None]
 
 
+_LONG = 1e7  # figures from here on would fill the line with digits
+
+
 @dataclass(frozen=True)
 class Figure:
     """A number that every picture of a method has: how it is called, shown and compared.
@@ -44,12 +47,12 @@ class Figure:
     shown: bool = True
 
     def text(self, value: Any) -> str:
-        """As people read it: ``0.812``, ``15.1 %``; a dash where it is no number."""
+        """As people read it: ``0.812``, ``15.1 %``, ``3.1e+08``; a dash where it is no number."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return "–"
         if self.show == "percent":
             return f"{100 * value:.{self.digits}f} %"
-        return f"{value:.{self.digits}f}"
+        return f"{value:.{self.digits}f}" if abs(value) < _LONG else f"{value:.3g}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -266,17 +266,20 @@ def _pairs(declared: Declared, value: Any) -> list[tuple[Any, Any]]:
 
 
 def _factors(declared: Declared, text: str) -> dict[int, float]:
-    factors = {}
+    factors: dict[int, float] = {}
     for part in text.split(","):
         channel, equals, factor = part.partition("=")
         try:
             if not equals:
                 raise ValueError
-            factors[whole_number(channel.strip())] = decimal_number(factor.strip())
+            number, value = whole_number(channel.strip()), decimal_number(factor.strip())
         except ValueError:
             raise TextonError(
                 f"{declared.flag} '{text}' is not understood: write 4=3,17=0.2"
             ) from None
+        if number in factors:
+            raise TextonError(f"{declared.flag} '{text}' names channel {number} twice")
+        factors[number] = value
     return factors
 
 

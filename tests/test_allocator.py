@@ -31,6 +31,7 @@ for pixels in map(int, sys.argv[1:]):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.slow
 def test_small_codes_are_kept_and_those_of_large_images_given_back() -> None:
     sizes = [str(side * side) for side in (64, 2000)]
     run = subprocess.run([sys.executable, "-c", _KEPT, *sizes], capture_output=True, text=True)

@@ -49,6 +49,7 @@ def test_architectures(name: str, run: Run, tmp_path: Path) -> None:
     assert spec in run("info", "sheet.png").out
 
 
+@pytest.mark.slow
 def test_fields_are_measured_past_a_chain_that_rectifies() -> None:
     network = load_network("torchvision:squeezenet1_1@random")
     fire = network.measured_layers["features.3"]  # of 3×3 after a stride of 4 that sees 7

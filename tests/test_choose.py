@@ -96,6 +96,7 @@ def test_what_is_not_understood_says_what_would_be(
     assert says in str(told.value)
 
 
+@pytest.mark.slow
 def test_both_commands_take_the_same_text(run: Run) -> None:
     quick = ("--size", 32, "--steps", 1)
     sheet = run("filter", CAT, "relu[12]_1:0-1,top2", "--json", "-o", "x.png", *quick)

@@ -97,6 +97,7 @@ def _python(house: Path, code: str, *words: object, cwd: Path) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 def test_a_new_method_is_a_command(house: Path, tmp_path: Path) -> None:
     assert "A photograph, blurred." in call(house, "--help", cwd=tmp_path).stdout
     told = call(house, "blurred", "--help", cwd=tmp_path).stdout
@@ -117,6 +118,7 @@ def test_a_new_method_is_a_command(house: Path, tmp_path: Path) -> None:
     assert refused.returncode == 2 and refused.stderr == "error: side is 16: use 1 to 15\n"
 
 
+@pytest.mark.slow
 def test_a_new_method_is_in_python(house: Path, tmp_path: Path) -> None:
     code = f"""
 import texton
@@ -130,6 +132,7 @@ print(result.lost, result.image.shape, result.save("x.png"))
     assert "torch.Size([3, 43, 64]) x.png" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_new_method_is_an_atlas(house: Path, tmp_path: Path) -> None:
     words = (CAT, EXAMPLES / "coffee.jpg", "--method", "blurred", "--size", 48, "--out", "a")
     made = call(house, "atlas", "build", *words, "--side", 3, "--json", cwd=tmp_path)

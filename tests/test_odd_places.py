@@ -69,6 +69,7 @@ def test_a_host_that_is_no_name_is_told(run: Run, tmp_path: Path) -> None:
         assert outcome.code == 2 and "there is no address" in outcome.err, outcome.err
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_does_not_stop_the_work(tmp_path: Path) -> None:
     name = b"caf\xe9.jpg"
     (tmp_path / os.fsdecode(name)).write_bytes(CAT.read_bytes())
@@ -89,6 +90,7 @@ def test_a_name_that_is_no_text_does_not_stop_the_work(tmp_path: Path) -> None:
     assert subprocess.run([*command, *site], cwd=tmp_path, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough_is_no_error() -> None:
     program = shlex.join([sys.executable, "-c", MAIN])
     for where, code, told in (

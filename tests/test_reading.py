@@ -43,6 +43,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.text(), values, max_size=4))
+@pytest.mark.slow
 def test_what_json_can_say_comes_back_and_the_rest_is_refused(record: dict[str, object]) -> None:
     try:
         text = json.dumps(record, allow_nan=False)

@@ -20,6 +20,7 @@ def mean_colour(photo: str, net: Network, layer: str, channel: int) -> list[floa
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
+@pytest.mark.slow
 def test_colours_of_figure_3(net: Network, photo: str) -> None:
     r, g, b = mean_colour(photo, net, "relu1_2", 2)
     assert b > r + 0.2 and b > g + 0.2, "blue"
@@ -33,6 +34,7 @@ def test_colours_of_figure_3(net: Network, photo: str) -> None:
     assert r > b + 0.05 and g > b + 0.05, "yellow"
 
 
+@pytest.mark.slow
 def test_a_filters_texture_is_the_same_on_two_photographs(net: Network) -> None:
     """Told by the energies of a layer the inversion did not look at."""
     channels = [0, 1, 2, 3, 4]

@@ -253,6 +253,7 @@ def test_the_same_share_of_the_headroom_is_the_same_excess() -> None:
     np.testing.assert_allclose(reallocation.beyond("colour", np.array([9.0]), 4.0), 5)
 
 
+@pytest.mark.slow
 def test_one_draw_is_said_to_prove_nothing_and_every_unit_is_planned(tmp_path: Path) -> None:
     units: list[tuple[int, int]] = []
     made = run_experiment(

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 import texton
 
 _CODES = """
 import sys
+import pytest
 import torch
 import texton
 from texton.network.network import make_lean
@@ -42,6 +44,7 @@ def made_by(package: Path, out: Path) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_without_the_folder_codes_gradients_and_pictures_are_the_same(tmp_path: Path) -> None:
     package = Path(texton.__file__).parent
     bare = tmp_path / "bare" / "texton"

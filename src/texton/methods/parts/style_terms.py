@@ -125,8 +125,6 @@ def read_styles(task: Task, content: Tensor, texture_of: TextureOf) -> list[Styl
         raise TextonError("no style is given: name at least one image or .style file")
     told.shares()
     told.layer_shares()
-    if told.keep_colors and network.channels != 3:
-        raise TextonError(f"--keep-colors is for colour pictures: {network.name} has none")
     styles = [_read_style(task, style, content, texture_of) for style in told.styles]
     for style in styles:
         if isinstance(style, Fingerprint):

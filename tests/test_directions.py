@@ -92,16 +92,6 @@ def test_a_directions_error_is_that_of_its_whole_target(
     torch.testing.assert_close(match({"x": target}, target), torch.zeros(count), atol=1e-5, rtol=0)
 
 
-def test_maps_that_fill_no_cache_together_are_written_part_by_part(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    shares, code, total = drawn("dense", 2, 9, 0), codes(2, 9, 0), torch.rand(1, 5, 4)
-    whole = slope_of(FeatureMapMatch("x", shares, total), code)
-    monkeypatch.setattr("texton.solve.directions._IN_CACHE", 3 * code[:, 0].numel())
-    parts = slope_of(FeatureMapMatch("x", shares, total), code)
-    assert torch.equal(whole[0], parts[0]) and torch.equal(whole[1], parts[1])
-
-
 @given(KINDS, st.integers(0, 99))
 def test_directions_of_a_batch_do_not_mix(kind: str, seed: int) -> None:
     shares, code, total = drawn(kind, 3, 6, seed), codes(3, 6, seed), torch.rand(1, 5, 4)

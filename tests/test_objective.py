@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from texton import TextonError
+from texton import Network, TextonError
 from texton.network.codes import isolate
+from texton.network.device import Compute
 from texton.solve.objective import CodeMatch, FeatureMapMatch
 from texton.solve.priors import AlphaNorm, TotalVariation, add_variation
 
@@ -61,3 +62,24 @@ def test_total_variations_slope_is_that_of_its_value() -> None:
 def test_a_silent_target_is_refused() -> None:
     with pytest.raises(TextonError, match="activates nothing"):
         FeatureMapMatch("x", [0], torch.zeros(1, 4, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layer", ["relu1_1", "conv1_2", "pool1"])
+def test_seeds_change_a_gradients_size_alone(net: Network, layer: str, dtype: torch.dtype) -> None:
+    """Also where the code's own rectifier leaves the slope alone, and within sums."""
+    encode = net.encoder(layer, Compute(torch.device("cpu"), dtype))
+    image = torch.rand(2, 3, 32, 32, requires_grad=True)
+    total = encode(image.detach())[layer].float().sum(1)[:1]
+    error = FeatureMapMatch(layer, [3, 1], total)
+    assert (0.5 * error).seeds is None and (error + error).seeds is None
+    gradients = []
+    for objective, seeds in ((error, error.seeds), (error, torch.ones(2)), (2 * error, None)):
+        seeds = torch.full((2,), 0.5) if seeds is None else seeds
+        (gradient,) = torch.autograd.grad(objective(encode(image), image), image, seeds)
+        gradients.append(gradient / seeds.reshape(-1, 1, 1, 1))
+    gradients[2] /= 2
+    largest, near = float(gradients[0].abs().max()), 1e-5 if dtype == torch.float32 else 0.02
+    assert largest > 0
+    for gradient in gradients[1:]:
+        torch.testing.assert_close(gradient, gradients[0], rtol=near, atol=near * largest)

@@ -12,7 +12,6 @@ from texton.network.codes import check_channel
 
 Shares = Tensor | Mapping[int, float]  # of one direction: of every filter, or those not 0
 Units = Sequence[int] | Tensor  # of every image of a batch: a filter, or a row of shares (B, C)
-_IN_CACHE = 1 << 18  # values
 
 
 class Directions:
@@ -42,7 +41,7 @@ class Directions:
         if self._only is not None:
             return code[:, self._only].to(torch.float32, copy=True)
         if self.are_filters:
-            return self._fetched(code, self._maps)[:, 0]
+            return code[self._rows, self._maps][:, 0].float()
         assert self._shares is not None
         return torch.einsum("bcmn,bc->bmn", code.float(), self._shares)
 
@@ -54,31 +53,13 @@ class Directions:
         """Σ v_c over the maps that are sought: (B, C) → (B,)."""
         return (values.gather(1, self._maps) * (self._weights != 0)).sum(1)
 
-    def write_differences(
-        self, slope: Tensor, code: Tensor, own: Tensor, total: Tensor, scale: Tensor
-    ) -> None:
-        """Write (φ_c − u_c T) · scale into the slope's maps that are sought.
-
-        So many maps at a time as stay in a core's cache: all would take a second code's memory.
-
-        Args:
-            own: `along` of the code, (B, M, N); ``total``: T, (1, M, N); ``scale``: (B,).
-        """
-        if self._only is not None:
-            slope[:, self._only] = (own - total) * scale.reshape(-1, 1, 1)
-            return
-        scale = scale.reshape(-1, 1, 1, 1)
-        together = max(1, _IN_CACHE // (len(code) * own[0].numel()))
-        for start in range(0, self._maps.shape[1], together):
-            maps = self._maps[:, start : start + together]
-            weights = self._weights[:, start : start + together, None, None]
-            here = own[:, None] if self.are_filters else self._fetched(code, maps)
-            differences = (here - total[:, None] * weights) * scale
-            slope[self._rows, maps] = differences.to(slope.dtype)
-
-    def _fetched(self, code: Tensor, maps: Tensor) -> Tensor:
-        """(B, K, M, N) in float32."""
-        return code[self._rows, maps].float()
+    def differences(self, code: Tensor, total: Tensor) -> Tensor:
+        """φ − T ⊗ u in one pass over the code; total: T, (1 or B, M, N)."""
+        if self._shares is None:
+            none = torch.zeros(len(self._maps), code.shape[1], device=code.device)
+            self._shares = none.scatter(1, self._maps, self._weights)
+        shares, total = self._shares.to(code.dtype), total.to(code.dtype)
+        return torch.addcmul(code, shares[..., None, None], total[:, None], value=-1)
 
 
 def share_vector(shares: Shares, count: int, name: str) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texton.errors import TextonError
-from texton.network.codes import channel_sums
+from texton.network.codes import channel_sums, is_rectified, mark_rectified
 from texton.solve.directions import Directions, Units
 
 Codes = Mapping[str, Tensor]
@@ -29,6 +29,12 @@ class Objective(ABC):
     """
 
     layers: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> Tensor | None:
+        """(B,), what a gradient is quicker begun with than with 1; it comes out so many times as
+        large. None: nothing is."""
+        return None
 
     @abstractmethod
     def __call__(self, codes: Codes, image: Tensor) -> Tensor: ...
@@ -96,6 +102,7 @@ class FeatureMapMatch(Objective):
         self.target_square = squares * _positive(self.total.square().sum((1, 2)), layer)
         self._half = self.target_square / 2
         self._asked = squares * self.total.sum((1, 2))
+        self._half = self.target_square / 2
         self._latest: tuple[weakref.ref[Tensor], Tensor] | None = None
 
     def own_maps(self, code: Tensor) -> Tensor:
@@ -114,6 +121,11 @@ class FeatureMapMatch(Objective):
         if self._directions.are_filters:
             return self.own_maps(code).clamp_min(0).sum((1, 2)) / self._asked
         return self._directions.weighted(channel_sums(code.detach().float())) / self._asked
+
+    @property
+    def seeds(self) -> Tensor:
+        """Half the target's square: of it the gradient to the code is φ − T ⊗ u itself."""
+        return self._half
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
         code = codes[self.layers[0]]
@@ -173,9 +185,10 @@ class Activation(Objective):
 
 class _MapError(torch.autograd.Function):
     """‖code − T ⊗ u‖² / ‖T ⊗ u‖², whose slope, 2 (code − T ⊗ u), is written in one pass over the
-    code, and then where u is not 0.
+    code, where it is begun with `FeatureMapMatch.seeds`, and two elsewhere.
 
-    Spelt in plain operations both take seven, which shows in shallow layers.
+    Spelt in plain operations both take seven, which shows in shallow layers. Of a rectified code
+    the slope is zero where the filter is silent, as its rectifier makes it anyway.
     """
 
     @staticmethod
@@ -190,6 +203,7 @@ class _MapError(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(code, own, total, half)
         ctx.directions = directions
+        ctx.rectified = directions.are_filters and is_rectified(code)
         along = own.flatten(1) @ total.flatten()  # the target
         error: Tensor = (squares / 2).sub_(along).div_(half).add_(1)
         return error
@@ -198,9 +212,14 @@ class _MapError(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         code, own, total, half = ctx.saved_tensors
+        if ctx.rectified:
+            total = torch.where(own > 0, total, 0)
+        slope = ctx.directions.differences(code.detach(), total)
         scale = slopes[0] / half
-        slope = code.detach() * scale.to(code.dtype).reshape(-1, 1, 1, 1)
-        ctx.directions.write_differences(slope, code.detach(), own, total, scale)
+        if scale.device.type != "cpu" or bool((scale != 1).any()):  # others would be waited for
+            slope *= scale.to(slope.dtype).reshape(-1, 1, 1, 1)
+        if ctx.rectified:
+            mark_rectified(slope)
         return slope, *(None,) * 5
 
 

@@ -136,9 +136,14 @@ class Solver:
                 loss = self._lifted(errors, codes, image, index)
             else:
                 errors = loss = self.objective(codes, image)
-            (gradient,) = torch.autograd.grad(loss.sum(), self.canvas.values)
+            seeds = self.objective.seeds
+            (gradient,) = torch.autograd.grad(
+                loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
+            )
             del codes, loss
             gradient = gradient.contiguous()  # as the canvas lies
+            if seeds is not None:
+                gradient /= per_image(seeds, gradient)
             rates = self._rates(index)
             if self._smooths:
                 add_variation(gradient, self.canvas.values.detach(), rates * self.settings.tv)

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from texton.network.fast.rectified import is_rectified, rectified_in_place, rectified_slope
+from texton.network.codes import is_rectified
+from texton.network.fast.rectified import rectified_in_place, rectified_slope
 from texton.network.hooks import has_slope, is_looked_into
 
 Way = Callable[[Tensor], Tensor]

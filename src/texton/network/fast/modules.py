@@ -13,18 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from texton.network.fast.convolution import (
-    LARGE,
-    LeanConv2d,
-    format_of,
-    pair,
-)
-from texton.network.fast.rectified import (
-    is_rectified,
-    mark_rectified,
-    rectified_in_place,
-    rectified_slope,
-)
+from texton.network.codes import is_rectified, mark_rectified
+from texton.network.fast.convolution import LARGE, LeanConv2d, format_of, pair
+from texton.network.fast.rectified import rectified_in_place, rectified_slope
 from texton.network.hooks import has_slope, is_watched
 
 

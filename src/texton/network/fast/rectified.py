@@ -1,22 +1,13 @@
-"""Rectified codes: their slopes, and marks on tensors that a rectifier has no more work with."""
+"""The slopes of rectified codes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from texton.network.codes import mark_rectified
+
 _STRIP = 1 << 20  # elements that stay in a core's cache
-
-
-def mark_rectified(x: Tensor) -> None:
-    """Say that a code, or the slope to one, is zero where a rectifier would make it so."""
-    if not x.is_inference():
-        x.rectified_at = x._version  # type: ignore[attr-defined]
-
-
-def is_rectified(x: Tensor) -> bool:
-    """Whether it was marked, and has not been written to since."""
-    return hasattr(x, "rectified_at") and bool(x.rectified_at == x._version)
 
 
 def rectified_slope(slope: Tensor, alive: Tensor, out: Tensor | None = None) -> Tensor:

@@ -115,6 +115,43 @@ def test_convolutions_rectify_where_nobody_looks_in_between(
         torch.testing.assert_close(module(image), codes[-1])
 
 
+class Inside(nn.Module):
+    """A sequence within a class, as torchvision's VGG has one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = stack()[1:7]
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.features(x)
+        return features
+
+
+@pytest.mark.skipif(not convolution._has_library(torch.float32), reason="not on this processor")
+def test_a_stretch_into_which_nobody_looks_calls_none_of_its_modules() -> None:
+    usual = Inside().requires_grad_(False).to(memory_format=torch.channels_last).eval()
+    slim = copy.deepcopy(usual)
+    make_lean(slim)
+    image = torch.rand(1, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    seen: dict[Inside, list[Tensor]] = {usual: [], slim: []}
+
+    def slope(module: Inside) -> Tensor:
+        x = image.clone(memory_format=torch.channels_last).requires_grad_(True)
+        return torch.autograd.grad(module(x).square().sum(), x)[0]
+
+    wanted = slope(usual)
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (lean.LeanConv2d, lean.LeanAvgPool2d):
+            patch.setattr(kind, "forward", lambda *_: pytest.fail("was called"))
+        torch.testing.assert_close(slope(slim), wanted)
+    for module, codes in seen.items():
+        for part in (module.features[1], module.features[2][0], module.features[3]):
+            part.register_forward_hook(lambda _, __, code, codes=codes: codes.append(code))
+        torch.testing.assert_close(slope(module), wanted)
+    assert len(seen[slim]) == 3
+    torch.testing.assert_close(seen[slim], seen[usual])
+
+
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()

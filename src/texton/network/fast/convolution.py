@@ -46,10 +46,16 @@ class LeanConv2d(nn.Conv2d):
         """
         if is_looked_into(self) or not self.is_plain():
             return None
-        is_large = input.numel() * self.out_channels // self.in_channels >= LARGE
-        if is_large and has_slope(input):
+        if has_slope(input) and self._is_large(input):
             return None
         return self._run(input, rectifies=True) if self._suits_library(input) else None
+
+    def takes(self, x: Tensor, rectifies: bool) -> bool:
+        """Whether it gives what is asked, and the slope, in a way of its own."""
+        return self._suits_library(x) and not self._is_large(x) and (rectifies or self._packs(x))
+
+    def _is_large(self, x: Tensor) -> bool:
+        return x.numel() * self.out_channels // self.in_channels >= LARGE
 
     def _run(self, x: Tensor, rectifies: bool) -> Tensor:
         if not has_slope(x):

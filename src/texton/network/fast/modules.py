@@ -7,7 +7,8 @@ rectifier's whole output, of which the gradient asks only where it is positive.
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from texton.network.codes import is_rectified, mark_rectified
 from texton.network.fast.convolution import LARGE, LeanConv2d, format_of, pair
 from texton.network.fast.rectified import rectified_in_place, rectified_slope
-from texton.network.hooks import has_slope, is_watched
+from texton.network.hooks import has_slope, is_looked_into, is_watched
 
 
 class LeanReLU(nn.ReLU):
@@ -32,20 +33,72 @@ class LeanReLU(nn.ReLU):
 
 
 class LeanSequential(nn.Sequential):
-    """A sequence in which a convolution rectifies by itself, where nobody looks in between."""
+    """A sequence in which a convolution rectifies by itself, where nobody looks in between.
+
+    Of its slopes it runs stretches of several modules as one function: calling each, and a graph
+    of them, cost the same for a small picture as for a large one.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         parts = list(self)
-        for part, then in itertools.zip_longest(parts, parts[1:]):
+        while parts:
+            runs = has_slope(input) and input.device.type == "cpu"
+            links = _unwatched(parts) if runs else []
+            if len(links) > 1 and links[0].suits(input):
+                done: list[Link] = []
+                input = _Stretch.apply(input, links, done)
+                if done[-1].rectifies:
+                    mark_rectified(input)
+                del parts[: sum(link.parts for link in done)]
+                continue
+            part, *parts = parts
             code = None
-            if isinstance(part, LeanConv2d) and isinstance(then, LeanReLU):
-                code = None if is_watched(then) else part.rectified(input)
+            if isinstance(part, LeanConv2d) and parts and isinstance(parts[0], LeanReLU):
+                code = None if is_watched(parts[0]) else part.rectified(input)
             if code is not None:
                 mark_rectified(code)  # for the rectifier, which is next
                 input = code
             else:
                 input = part(input)
         return input
+
+
+class Link(NamedTuple):
+    """A convolution, with the rectifier that follows it, or an average pool, in a stretch."""
+
+    part: LeanConv2d | LeanAvgPool2d
+    rectifies: bool
+    parts: int  # how many modules it stands for
+
+    def suits(self, x: Tensor) -> bool:
+        if isinstance(self.part, LeanConv2d):
+            return self.part.takes(x, self.rectifies)
+        return True
+
+    def run(self, x: Tensor) -> Tensor:
+        if isinstance(self.part, LeanConv2d):
+            return self.part.product(x, self.rectifies)
+        return nn.AvgPool2d.forward(self.part, x)
+
+
+def _unwatched(parts: Sequence[nn.Module]) -> list[Link]:
+    """The links that a sequence begins with into which nobody looks; a rectifier is called, and
+    finds nothing to do, where somebody sees what it gives."""
+    links: list[Link] = []
+    for part, then in itertools.zip_longest(parts, parts[1:]):
+        if isinstance(part, LeanReLU) and links and links[-1].rectifies:
+            if part._forward_hooks:
+                break
+            links[-1] = links[-1]._replace(parts=2)
+        elif is_looked_into(part):
+            break
+        elif isinstance(part, LeanConv2d) and part.is_plain():
+            links.append(Link(part, isinstance(then, LeanReLU) and not is_watched(then), 1))
+        elif isinstance(part, LeanAvgPool2d):
+            links.append(Link(part, False, 1))
+        else:
+            break
+    return links
 
 
 class LeanAvgPool2d(nn.AvgPool2d):
@@ -106,6 +159,36 @@ def make_lean(module: nn.Module) -> None:
     """
     for part in module.modules():
         part.__class__ = _LEAN.get(type(part), type(part))
+
+
+class _Stretch(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, links: list[Link], done: list[Link]) -> Tensor:
+        ctx.done, ctx.kinds = done, []
+        kept = [x if is_rectified(x) else None]  # what each link's slope is masked by at its input
+        for link in links:
+            if done and not link.suits(x):
+                break
+            ctx.kinds.append((x.shape, format_of(x)))
+            x = link.run(x)
+            done.append(link)
+            kept.append(x if link.rectifies else None)
+        ctx.save_for_backward(*kept)
+        return x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        *kept, last = ctx.saved_tensors
+        (slope,) = slopes
+        is_masked = last is None or is_rectified(slope)
+        slope = slope.contiguous(memory_format=ctx.kinds[-1][1])
+        if not is_masked:
+            slope = rectified_slope(slope, last)
+        for link, code, kind in zip(ctx.done[::-1], kept[::-1], ctx.kinds[::-1], strict=True):
+            slope = link.part.slope(slope.contiguous(memory_format=kind[1]), *kind)
+            slope = rectified_in_place(slope, code)
+        return slope, None, None
 
 
 class _MaskedReLU(torch.autograd.Function):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -458,3 +459,12 @@ def test_an_experiment_takes_an_engine_by_its_name(run: Run, tmp_path: Path) -> 
     assert len(list(tmp_path.rglob("units/**/*.png"))) == 4
     assert_refused(run("experiment", *words, "--workers", 2), "add --engine local or ray")
     assert_refused(run("experiment", *words, "--engine", "raay"), "did you mean 'ray'")
+
+
+@pytest.mark.slow
+def test_the_recorded_command_says_what_was_said(run: Run, tmp_path: Path) -> None:
+    made = experiment(run, "figure3", "--photos", *PHOTOS, "--seed", 0)
+    command = json.loads(Path(made["data"]).read_text())["command"]
+    words = shlex.split(command)
+    assert words.count("--photos") == len(PHOTOS) and "--size" in words and "--seed" in words
+    assert run(*words[1:]).code == 0

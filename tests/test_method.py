@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import texton
@@ -241,3 +243,30 @@ def test_the_command_line_answers_without_torch(words: list[str], tmp_path: Path
     done = _python(Path(texton.__file__).parent.parent, code, *words, cwd=tmp_path)
     assert done.stderr.splitlines()[-1] == "False", done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [0.123456789, 1234567.0, 1 / 3, 0.1, 5.0])
+def test_numbers_are_recorded_as_they_were(number: float) -> None:
+    told = Several(weight=min(number, 10), factors={4: number})
+    words = words_of(told)
+    by_name = {declared.flag: declared for declared in declarations(Several)}
+    pairs = dict(zip(words[::2], words[1::2], strict=True))
+    parsed = {by_name[flag].name: by_name[flag].parse(text) for flag, text in pairs.items()}
+    assert Several.of(parsed) == told
+
+
+def test_numbers_of_numpy_and_huge_ones() -> None:
+    told = Several(weight=np.float32(0.5), seed=np.int64(3))
+    assert told.weight == 0.5 and type(told.seed) is int
+    for given in ({"weight": 10**400}, {"parts": (10**400,)}):
+        with pytest.raises(TextonError, match="out of range"):
+            Several.of(given)
+    with pytest.raises(TextonError, match="seed is 1"):
+        Several.of({"seed": 10**400})
+
+
+def test_a_method_takes_a_filter_by_its_number(net: texton.Network, cat: torch.Tensor) -> None:
+    made = find_method("filter").picture(cat, net, "relu1_1", 3, steps=2)
+    assert str(made.unit) == "relu1_1:3"
+    with pytest.raises(TextonError, match="relu1_1 alone is no filter"):
+        find_method("filter").picture(cat, net, "relu1_1", steps=2)

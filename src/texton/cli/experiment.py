@@ -50,7 +50,7 @@ def _run(name: str, out: Path | None, as_json: bool, **values: Any) -> None:
     settle_allocator(options.size**2)
     root = out or Path("experiments") / name
     arguments = [name, *([str(options.folder)] if options.folder else [])]
-    again = recorded("experiment", arguments, [options], root)
+    again = recorded("experiment", arguments, [options], root, said)
     device = str(choose_compute(options.device).device)
     engine = closing(make_engine(workers, device)) if has_engine else nullcontext()
     with engine as computed_by, progress() as told:

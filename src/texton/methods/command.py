@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,20 +63,32 @@ def command_of(
     return recorded(method.name, arguments, told, out)
 
 
-def recorded(name: str, arguments: list[str], told: list[Options], out: Path | str) -> str:
-    """A command line of any command."""
-    words = [word for options in told for word in words_of(options)]
+def recorded(
+    name: str,
+    arguments: list[str],
+    told: list[Options],
+    out: Path | str,
+    said: Iterable[str] | None = None,
+) -> str:
+    """A command line of any command.
+
+    Args:
+        said: the options to tell; by default those that are not at their defaults.
+    """
+    words = [word for options in told for word in words_of(options, said)]
     return shlex.join(["texton", name, *arguments, *words, "-o", str(out)])
 
 
-def words_of(options: Options) -> list[str]:
-    """Options as a command line's words, those at their defaults left out."""
+def words_of(options: Options, said: Iterable[str] | None = None) -> list[str]:
+    """Options as a command line's words: those said, or those that are not at their defaults."""
     words: list[str] = []
-    changed = options.changed()
+    changed = options.changed() if said is None else {x: getattr(options, x) for x in said}
     for declared in declarations(type(options)):
         value = changed.get(declared.name)
         if value is True:
             words.append(declared.flag)
+        elif declared.item is Path:
+            words += [word for one in value or () for word in (declared.flag, str(one))]
         elif value is not None and not (declared.spec.argument or declared.spec.hidden):
             words += [declared.flag, declared.spell(value)]
     return words

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from texton.errors import TextonError, near_names
 from texton.reading import decimal_number, whole_number
-from texton.solve.presets import MAX_STEPS, PRESETS
+from texton.solve.presets import MAX_STEPS, PRESETS, solver_settings
 
 MAX_SEED = 2**63 - 1
 
@@ -119,6 +120,10 @@ class Solving(Options):
     steps: int | None = option(None, "Exactly so many steps, no early stop.", low=1, high=MAX_STEPS)
     seed: int = option(0, "The same seed gives the same picture.", low=0, high=MAX_SEED)
 
+    def solver(self) -> dict[str, Any]:
+        """What the solver is going to do, as far as it makes other pictures."""
+        return asdict(solver_settings(self.preset, steps=self.steps))
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -186,10 +191,10 @@ class Declared:
     def spell(self, value: Any) -> str:
         """The text that `parse` reads as the value."""
         if isinstance(value, dict):
-            return ",".join(f"{key}={number:g}" for key, number in value.items())
+            return ",".join(f"{key}={_exactly(number)}" for key, number in value.items())
         if isinstance(value, tuple):
             return ",".join(map(self.spell, value))
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return _exactly(value) if isinstance(value, float) else str(value)
 
     @property
     def _told(self) -> str:
@@ -207,8 +212,12 @@ class Declared:
     def _one(self, value: Any, kind: Any) -> Any:
         if kind is Any:
             return value
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+        number = {int: Integral, float: Real}.get(kind)
+        if number and isinstance(value, number) and not isinstance(value, bool):
+            try:
+                value = kind(value)  # NumPy's too
+            except OverflowError:
+                raise TextonError(f"{self._told} is out of range") from None
         if kind is Path and isinstance(value, str):
             value = Path(value)
         if isinstance(kind, type) and (
@@ -229,17 +238,19 @@ class Declared:
             raise TextonError(f"{self._told} is {value}: use more than {spec.above:g}")
         low = -math.inf if spec.low is None else spec.low
         high = math.inf if spec.high is None else spec.high
-        if not (low <= value <= high and math.isfinite(value)):
+        if not (low <= value <= high and (isinstance(value, int) or math.isfinite(value))):
             to = "or more" if spec.high is None else f"to {_short(high)}"
             raise TextonError(f"{self._told} is {value}: use {_short(low)} {to}")
 
 
 def declarations(options: type[Options]) -> tuple[Declared, ...]:
     """The options of a class, in order; its own before those that it inherits."""
-    hints = get_type_hints(options)
-    own = vars(options).get("__annotations__", {})
-    every = [_declared(x, hints[x.name]) for x in fields(options)]
-    return tuple(sorted(every, key=lambda x: x.name not in own))
+    if options not in _DECLARED:
+        hints = get_type_hints(options)
+        own = vars(options).get("__annotations__", {})
+        every = [_declared(x, hints[x.name]) for x in fields(options)]
+        _DECLARED[options] = tuple(sorted(every, key=lambda x: x.name not in own))
+    return _DECLARED[options]
 
 
 def _declared(of: Field[Any], kind: Any) -> Declared:
@@ -248,6 +259,15 @@ def _declared(of: Field[Any], kind: Any) -> Declared:
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+
+
+_DECLARED: dict[type[Options], tuple[Declared, ...]] = {}
+
+
+def _exactly(number: float) -> str:
+    """As short as it can be said, and read back as it was."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 def _short(value: float) -> str:

@@ -454,3 +454,34 @@ def test_seconds_between_measured_layers_lie_between() -> None:
     assert _between({"a": 1.0, "c": 3.0}, names, "b") == 2.0
     assert _between({"a": 1.0, "c": 3.0}, names, "d") == 3.0
     assert _between({"b": 1.0}, names, "a") == 1.0
+
+
+@pytest.mark.slow
+def test_an_atlas_of_styles_is_checked_before_it_is_begun(tmp_path: Path, run: Run) -> None:
+    style = tmp_path / "style.png"
+    Image.open(COFFEE).resize((60, 40)).save(style)
+    words = ("atlas", "build", CAT, "--out", "a", "--method", "stylize", *QUICK, "--workers", 1)
+    for wrong, says in (
+        ((), "no style is given"),
+        (("--styles", "nosuch.png"), "no file 'nosuch.png'"),
+        (("--styles", style, "--style-mix", "1,2"), "2 shares for 1"),
+        (("--styles", "relu4_2:0-4"), "more than one filter"),
+    ):
+        assert_refused(run(*words, *wrong), says)
+        assert not (tmp_path / "a").exists()
+    assert run(*words, "--styles", style).code == 0
+    Image.open(style).rotate(180).save(style)
+    refused = run("atlas", "build", COFFEE, "--out", "a")
+    assert_refused(refused, f"begun with other content of {style}")
+
+
+@pytest.mark.slow
+def test_an_atlas_of_mixes_goes_on_by_its_methods_name(tmp_path: Path, run: Run) -> None:
+    words = ("atlas", "build", "--out", "a", "--method", "mix", "--workers", 1)
+    first = (*words, CAT, "--layers", "relu1_1", "--energy", "4=2", *QUICK)
+    wrong = run(*first[:-4], "--energy", "400=2", *QUICK)
+    assert wrong.code == 2 and "no channel 400" in wrong.err
+    assert run(*first).code == 0
+    assert run(*words, "--layers", "relu1_2").code == 0
+    assert Store.open(tmp_path / "a").status()["done"] == 2
+    assert_refused(run("atlas", "build", "--method", "stylise"), "did you mean 'stylize'")

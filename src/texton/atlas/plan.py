@@ -27,7 +27,8 @@ from texton.images.files import content_hash, read_image
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.jobs.store import TEMPORARY, Store, needs_exact
 from texton.methods.catalogue import find_method
-from texton.methods.method import Method
+from texton.methods.method import Method, Task, without_axes
+from texton.methods.result import Unit
 from texton.network.choose import choose_channels, choose_layers
 from texton.network.network import Network
 from texton.version import __version__
@@ -96,6 +97,11 @@ def make_plan(asked: Asked, root: Path) -> Plan:
     for image in photos.values() if deepest else ():  # too small: told before all work
         with torch.no_grad():
             network.encode(image, deepest)
+    if method.check:
+        units = [(name, photo) for name in chosen for photo in photos or (None,)]
+        wanted = tuple(without_axes(method, Unit(name, None, photo)) for name, photo in units)
+        seen: dict[str | None, Tensor] = dict(photos.items())
+        method.check(Task(network, wanted, seen, options, choice.device, reading.size))
     manifest = Manifest(
         texton=old.texton if old else __version__,
         torch=old.torch if old else torch.__version__,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from texton.jobs.manifest import Manifest
 from texton.methods.catalogue import find_method
 from texton.methods.command import NetworkOptions, ReadingOptions
 from texton.methods.method import Method
-from texton.methods.options import Options, declarations
+from texton.methods.options import Options, Solving, declarations
 from texton.solve.presets import solver_settings
 from texton.version import __version__
 
@@ -79,18 +79,17 @@ def complete(
     from texton.network.device import choose_compute
 
     solving: dict[str, Any] = {}
-    if preset := getattr(options, "preset", None):
-        steps = getattr(options, "steps", None)
-        solver = solver_settings(preset, steps=steps)
-        compute = compute_for(solver, device)
-        seed = getattr(options, "seed", None)
-        solving = {"preset": preset, "steps": steps, "seed": seed, "solver": asdict(solver)}
+    if isinstance(options, Solving):
+        solving = {key: getattr(options, key) for key in ("preset", "steps", "seed")}
+        solving["solver"] = options.solver()
+        compute = compute_for(solver_settings(options.preset), device)
     else:
         compute = choose_compute(device)
     settings = {
         **reading.as_json(),
         **solving,
         **compute.describe(),
+        "pictures": _pictures(options),
         "preprocessing": network.preprocessing,
         "network_details": {k: v for k, v in network.details.items() if k != "weights"},
     }
@@ -123,9 +122,13 @@ def _differences(
         f"{changed}: put the network back, or {other}" for changed in _changed(old, network)
     )
     kept = method_options(find_method(old.method), old, {})
-    reading = (reading_options(old, {}), reading_options(None, _read(now)))
-    for was, asked in ((kept, options), reading):
+    was_read = reading_options(old, {})
+    is_read = ReadingOptions.of({key: now[key] for key in ("size", "enlarge")})
+    for was, asked in ((kept, options), (was_read, is_read)):
         yield from (f"{text}: {other} or {back}" for text, back in _otherwise(was, asked))
+    if before.get("pictures", now["pictures"]) != now["pictures"]:
+        named = ", ".join(before["pictures"])
+        yield f"was begun with other content of {named}: put the old one back, or {other}"
     for key in ("device", "dtype", "memory_format"):
         if before[key].partition(":")[0] != now[key].partition(":")[0]:  # any GPU will do
             yield (
@@ -139,8 +142,15 @@ def _differences(
         )
 
 
-def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: settings[key] for key in ("size", "enlarge")}
+def _pictures(options: Options) -> dict[str, str]:
+    """What the files hold that options name: others of these names make other pictures."""
+    found = {}
+    for declared in declarations(type(options)):
+        value = getattr(options, declared.name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if declared.spec.picture and isinstance(one, (str, Path)) and Path(one).is_file():
+                found[str(one)] = hashlib.sha256(Path(one).read_bytes()).hexdigest()[:16]
+    return found
 
 
 def _otherwise(before: Options, now: Options) -> Iterator[tuple[str, str]]:

@@ -24,9 +24,10 @@ from texton.cli.parameters import (
     said_from,
 )
 from texton.cli.progress import amount, duration, progress
-from texton.methods.catalogue import methods
+from texton.methods.catalogue import find_method, methods
 from texton.methods.command import NetworkOptions, ReadingOptions
-from texton.methods.method import Method
+from texton.methods.method import Method, without_axes
+from texton.methods.result import Unit
 
 if TYPE_CHECKING:
     from texton.atlas.build import Build
@@ -53,10 +54,11 @@ def app(words: Sequence[str]) -> typer.Typer:
 
 
 def _method_in(words: Sequence[str]) -> Method:
-    """That of ``--method NAME``; one that nobody knows is refused later, by name."""
+    """That of ``--method NAME``, which changes what ``build`` may be told."""
     named = [word.partition("=")[2] for word in words if word.startswith("--method=")]
     named += [name for flag, name in pairwise(words) if flag == "--method"]
-    return methods().get(named[-1] if named else "filter", methods()["filter"])
+    is_build = list(words[:2]) == ["atlas", "build"]
+    return find_method(named[-1]) if named and is_build else find_method("filter")
 
 
 def _build_command(method: Method) -> Command:
@@ -105,7 +107,8 @@ def _distinct(found: Sequence[Any]) -> list[Any]:
 
 def _run(method: Method, values: dict[str, Any]) -> None:
     options = said_from(method.options, values)
-    method.options.of(options)
+    if not (values["out"] / "manifest.json").exists():  # else with what the atlas has, later
+        method.options.of(options)
     reading, network = (said_from(kind, values) for kind in (ReadingOptions, NetworkOptions))
     ReadingOptions.of(reading)
     NetworkOptions.of(network)
@@ -158,9 +161,11 @@ def status_command(
         print(f"{status['rate']:.2f} a second: {duration(status['seconds_left'])}{how}")
     elif status["left"] and not status["running"]:
         print("no build is at work")
+    method = find_method(store.manifest.method)
     for record in store.records():
         if record["status"] == "failed":
-            unit = f"{record['layer']}:{record['channel']} on {record['photo']}"
+            told = Unit(record["layer"], record["channel"], record["photo"])
+            unit = without_axes(method, told)
             print(f"failed: {unit}: {record.get('reason', 'for a reason not told')}")
 
 
@@ -168,13 +173,14 @@ def _build(build: Build, engine: Engine) -> bool:
     """Make what is left; whether it was interrupted."""
     before = len(build.store.units()) - len(build.todo)
     try:
-        total = before + len(build.todo)
+        total, method = before + len(build.todo), build.work.method
         with progress(total, before=before) as told, closing(build.run(engine)) as run:
             for made in run:
+                unit = without_axes(method, made.unit)
                 if made.status == "failed":
-                    told.say(f"failed: {made.unit}: {made.reason}")
+                    told.say(f"failed: {unit}: {made.reason}")
                 elif made.status == "dead":
-                    told.say(f"dead: {made.unit} stayed silent")
+                    told.say(f"dead: {unit} stayed silent")
                 told.finish()
     except KeyboardInterrupt:
         return True

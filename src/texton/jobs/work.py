@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ from texton.jobs.manifest import Manifest
 from texton.jobs.store import Store
 from texton.methods.catalogue import find_method
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of
-from texton.methods.method import Method, Task
-from texton.methods.options import Options, declarations
+from texton.methods.method import Method, Task, without_axes
+from texton.methods.options import Options, Solving, declarations
 from texton.methods.result import Unit
 from texton.version import __version__
 
@@ -77,7 +77,7 @@ class UnitWork(PictureWork[Unit]):
         settle_allocator(self.manifest.settings["size"] ** 2)
 
     def task(self, keys: Sequence[Unit]) -> tuple[Method, Task]:
-        units = tuple(self._asked(unit) for unit in keys)
+        units = tuple(without_axes(self.method, unit) for unit in keys)
         size = self.manifest.settings["size"]
         photos: dict[str | None, Tensor] = dict(self.photos.items())
         return self.method, Task(self._network(), units, photos, self.options, self.device, size)
@@ -93,7 +93,7 @@ class UnitWork(PictureWork[Unit]):
 
     def command(self, unit: Unit) -> str:
         """The command line that makes a unit's picture again."""
-        settings, asked = self.manifest.settings, self._asked(unit)
+        settings, asked = self.manifest.settings, without_axes(self.method, unit)
         named = dict(self.manifest.network_options)
         network = NetworkOptions.of(
             {**named, "bands": named.get("bands") or (), "device": self.device}
@@ -104,11 +104,6 @@ class UnitWork(PictureWork[Unit]):
         out = f"{unit.photo}-{unit.layer}-{unit.channel}.png".replace("/", "-")
         told = [reading, self.options, network] if photo else [self.options, network]
         return command_of(self.method, photo, [spec] if spec else [], told, out)
-
-    def _asked(self, unit: Unit) -> Unit:
-        """The unit as its method knows it, without the axes that it has not."""
-        missing = dict.fromkeys(("layer", "channel", "photo"))
-        return replace(unit, **{k: v for k, v in missing.items() if k not in self.method.axes})
 
     def _network(self) -> Network:
         """The network, kept from one job to the next.
@@ -126,15 +121,14 @@ class UnitWork(PictureWork[Unit]):
                 f"a worker finds {network.name} with {network.preprocessing}, the atlas was begun "
                 f"with {settings['preprocessing']}"
             )
-        compute = choose_compute(self.device)
-        if preset := settings.get("preset"):
-            solver = solver_settings(preset, steps=settings["steps"])
-            if json.loads(json.dumps(asdict(solver))) != settings["solver"]:
+        compute, options = choose_compute(self.device), self.options
+        if isinstance(options, Solving):
+            if json.loads(json.dumps(options.solver())) != settings["solver"]:
                 raise TextonError(
-                    f"a worker's texton ({__version__}) has another preset '{preset}': install "
-                    "the same version everywhere"
+                    f"a worker's texton ({__version__}) has another preset '{options.preset}': "
+                    "install the same version everywhere"
                 )
-            compute = compute_for(solver, self.device)
+            compute = compute_for(solver_settings(options.preset), self.device)
         check_alike(network, self.manifest.weights_hash, compute.describe(), settings, "the atlas")
         return network
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
@@ -42,6 +42,9 @@ class Inverting(Solving):
         if self.preset == "paper" and any(priors):
             raise TextonError("the paper preset is the 2016 algorithm alone: leave the priors out")
 
+    def solver(self) -> dict[str, Any]:
+        return asdict(_settings(self))
+
 
 @dataclass(frozen=True)
 class InvertOptions(Inverting):
@@ -66,6 +69,8 @@ class InvertOptions(Inverting):
         super().__post_init__()
         if (self.modify == "ranks") != (self.style is not None):
             raise TextonError("--modify ranks and --style IMAGE go together")
+        if self.modify == "random" and self.shares_seed is None:
+            object.__setattr__(self, "shares_seed", self.seed)  # which style it is: told in names
 
 
 def invert(
@@ -184,6 +189,12 @@ def inverted(task: Task, unit: Unit, modify: Modify | None, on_step: OnStep | No
     )
 
 
+def check(task: Task) -> None:
+    """Refuse a task whose style cannot be read."""
+    if task.options.style is not None:
+        task.picture(task.options.style)
+
+
 def _change(task: Task, unit: Unit) -> Modify | None:
     """What the options do to a code."""
     told, network, layer = task.options, task.network, unit.layer or ""
@@ -193,9 +204,8 @@ def _change(task: Task, unit: Unit) -> Modify | None:
     from texton.network.codes import match_ranks, random_shares, reallocate
 
     if told.modify == "random":
-        seed = told.seed if told.shares_seed is None else told.shares_seed
         # The style depends on the layer and the seed alone: one seed is one style on every photo.
-        drawn = generator_for(seed, "shares", layer, None)
+        drawn = generator_for(told.shares_seed, "shares", layer, None)
         return lambda code: reallocate(code, random_shares(code, drawn, told.spread))
     style = task.picture(told.style)
 
@@ -237,5 +247,6 @@ METHOD = Method(
     options=InvertOptions,
     figures=(ERROR, STEPS, STARTS),
     make=make,
+    check=check,
     about="Find an image whose code at a layer is the photograph's, as it is or modified.",
 )

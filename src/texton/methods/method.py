@@ -7,7 +7,7 @@ can be read, and a mistake in it told, before anything heavy is loaded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,6 +63,7 @@ class Task:
         units: the pictures wanted; results come in this order.
         photos: (1, C, H, W) in [0, 1], by the names that units give.
         options: the method's own.
+        check: refuses a task before anything is made of it, as an atlas asks of all its units.
         size: the long edge that the photographs were read at; None where nobody said.
     """
 
@@ -131,6 +132,7 @@ class Method:
     options: type[Options]
     figures: tuple[Figure, ...]
     make: Make
+    check: Callable[[Task], None] | None = None
     size: int = 224
     about: str = ""
     suffix: str = ""
@@ -140,17 +142,19 @@ class Method:
         image: Tensor,
         network: Network,
         layer: str | None = None,
+        channel: int | None = None,
         *,
         device: str = "auto",
         on_step: OnStep | None = None,
         **options: Any,
     ) -> Result:
-        """One picture, from Python: of a photograph (1, C, H, W), or of one of its layers.
+        """One picture, from Python: of a photograph (1, C, H, W), a layer, or a filter.
 
         Raises:
             TextonError: an unknown option or one out of range; else what the method raises.
         """
-        task = Task.of(image, network, self.options.of(options), layer, device=device)
+        told = self.options.of(options)
+        task = Task.of(image, network, told, layer, (channel,), device)
         return next(iter(self.make(task, on_step)))
 
     def figure(self, key: str) -> Figure:
@@ -170,5 +174,13 @@ ERROR = Figure(
     "for a filter, whose target no image reaches.",
     better="low",
 )
+
+
+def without_axes(method: Method, unit: Unit) -> Unit:
+    """A unit of an atlas as its method knows it: without what stands for axes that it has not."""
+    missing = [axis for axis in ("photo", "layer", "channel") if axis not in method.axes]
+    return replace(unit, **dict.fromkeys(missing))
+
+
 STEPS = Figure("steps", "Steps", "Evaluations of the network.", digits=0, shown=False)
 STARTS = Figure("starts", "Starts", "How many beginnings they hold.", digits=0, shown=False)

@@ -73,6 +73,15 @@ def top_filters(
     return [(channel, float(shares[channel])) for channel in strongest(code, count)]
 
 
+def check(task: Task) -> None:
+    """Refuse a channel that one of the task's layers has not."""
+    from texton.network.codes import check_channel
+
+    for layer in dict.fromkeys(unit.layer or "" for unit in task.units):
+        for channel in task.options.energy:
+            check_channel(task.network.layer(layer).channels, channel)
+
+
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """A mix for every unit: a layer of a photograph."""
     from texton.network.codes import scale_energy
@@ -90,6 +99,7 @@ METHOD = Method(
     options=MixOptions,
     figures=(ERROR, STEPS, STARTS),
     make=make,
+    check=check,
     about="A mixing desk: multiply chosen filters' energies and invert.",
     suffix="mix",
 )

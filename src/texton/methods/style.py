@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
@@ -81,6 +81,9 @@ class StyleOptions(Solving):
         if self.preset == "paper" and self.statistic == "moments":
             raise TextonError("the paper preset has pmci and gatys, not moments: use another")
 
+    def solver(self) -> dict[str, Any]:
+        return {**asdict(_settings(self)), "counts": list(_COUNTS.get(self.preset, ()))}
+
     @property
     def matched(self) -> str:
         """What is matched of a code: the name of a function of `texton.network.codes`."""
@@ -142,6 +145,19 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """The photograph of every unit in the styles of the options."""
     for unit in task.units:
         yield _stylized(task, unit, on_step)
+
+
+def check(task: Task) -> None:
+    """Refuse a style that cannot be read or used, and a photograph too small for its layers.
+
+    A filter's own texture is not made for that.
+    """
+    from texton.methods.parts.style_terms import read_styles
+
+    for content in {unit.photo: task.photo(unit) for unit in task.units}.values():
+        read_styles(task, content, _named)
+        layers = (task.options.content_layer, *task.options.style_layers)
+        task.network.encode(content, layers)
 
 
 def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
@@ -245,14 +261,25 @@ def stages(content: Tensor, told: StyleOptions) -> list[tuple[float, int]]:
 def _texture(task: Task, content: Tensor, name: str) -> Tensor:
     """What the filter of that name extracts from the content."""
     from texton.methods.feature_map_inversion import invert_filter
+
+    layer, channel = _filter_named(task, content, name)
+    options = {"device": task.device, "seed": task.options.seed}
+    return invert_filter(content, task.network, layer, channel, **options).image[None]
+
+
+def _named(task: Task, content: Tensor, name: str) -> Tensor:
+    """In its texture's place, where only the name is looked at."""
+    _filter_named(task, content, name)
+    return content[..., :1, :1]
+
+
+def _filter_named(task: Task, content: Tensor, name: str) -> tuple[str, int]:
     from texton.network.choose import parse_filters
 
     (filters,) = parse_filters([name], task.network, content)
     if len(filters.channels) != 1:
         raise TextonError(f"'{name}' is more than one filter: name one, like {filters.layer}:4")
-    options = {"device": task.device, "seed": task.options.seed}
-    made = invert_filter(content, task.network, filters.layer, filters.channels[0], **options)
-    return made.image[None]
+    return filters.layer, filters.channels[0]
 
 
 def _start(
@@ -297,6 +324,7 @@ METHOD = Method(
         STARTS,
     ),
     make=make,
+    check=check,
     size=512,
     about="Paint a photograph in the style of others (PMCI, or Gatys' style transfer).",
 )

@@ -131,6 +131,8 @@ def _parsed(part: str, said: str) -> tuple[int, int | None, int | None]:
 
 def _top(layer: str, count: int, network: Network, photos: Sequence[Tensor]) -> list[int]:
     """The filters with most energy over the photographs, each of which counts alike."""
+    if not [x for x in photos if x is not None]:
+        raise TextonError(f"top{count} is of a photograph, and there is none: name channels")
     import torch
 
     from texton.network.codes import energy_shares, strongest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -357,3 +358,22 @@ def test_a_comparisons_picture_tells_its_command(run: Run, tmp_path: Path) -> No
     assert run(*again[1:]).code == 0
     pictures = [Image.open(tmp_path / name).tobytes() for name in ("map.png", "again.png")]
     assert pictures[0] == pictures[1]
+
+
+def test_each_random_style_has_a_name_of_its_own(run: Run, tmp_path: Path) -> None:
+    for seed in (3, 4):
+        words = ("invert", CAT, "relu1_1", "--modify", "random", "--seed", seed, *QUICK)
+        assert run(*words).code == 0
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
+def test_the_content_is_no_style_at_another_size_either(run: Run, tmp_path: Path) -> None:
+    words = ("stylize", CAT, CAT, "--style-size", 32, *QUICK)
+    assert_refused(run(*words), "content itself")
+
+
+def test_a_fingerprints_place_is_tried_before_the_work(run: Run, tmp_path: Path) -> None:
+    with patch("texton.methods.parts.fingerprint.fingerprint", side_effect=AssertionError):
+        assert_refused(run("fingerprint", CAT, "-o", "x.json"), "x.style")
+        (tmp_path / "blocker").write_text("")
+        assert_refused(run("fingerprint", CAT, "-o", "blocker/x.style"), "blocker")

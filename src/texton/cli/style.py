@@ -51,9 +51,12 @@ def _fingerprint(image: Path, out: Path | None, force: bool, as_json: bool, **va
     reading: ReadingOptions = options_from(ReadingOptions, values)
     choice: NetworkOptions = options_from(NetworkOptions, values)
     from texton.images.files import read_image
+    from texton.images.place import check_place, check_suffix
     from texton.methods.parts.fingerprint import fingerprint, read_fingerprint
 
     path = out or Path(f"{image.stem}.style")
+    check_suffix(path, ".style", "fingerprints are named *.style")
+    check_place(path)
     if path.exists() and not force:
         read_fingerprint(path)  # only a fingerprint may be replaced
     net = choice.load()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
+from texton.errors import TextonError
 from texton.methods.method import ERROR, STARTS, STEPS, Figure, Method, OnStep, Task
 from texton.methods.options import Solving, option
 from texton.methods.result import Result, Unit
@@ -105,7 +106,7 @@ def iter_filters(
         options["directions"] = named
         units = tuple(Unit(layer, direction=name) for name in named)
     else:
-        units = tuple(Unit(layer, channel) for channel in channels)
+        units = tuple(Unit(layer, int(channel)) for channel in channels)
     told = FilterOptions.of(options)
     yield from make(Task(network, units, {None: image}, told, device), on_step)
 
@@ -123,6 +124,8 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     from texton.methods.parts.setup import check_photo, compute_for, recorded_settings
     from texton.network.device import in_batches
 
+    if any(x.channel is None and x.direction is None for x in wanted):
+        raise TextonError(f"{wanted[0].layer} alone is no filter: name a channel")
     image, layer, told = task.photo(wanted[0]), wanted[0].layer or "", task.options
     check_photo(image, task.network)
     settings = solver_settings(told.preset, steps=told.steps)

@@ -129,9 +129,16 @@ def read_styles(task: Task, content: Tensor, texture_of: TextureOf) -> list[Styl
     for style in styles:
         if isinstance(style, Fingerprint):
             style.check(network, told.matched, told.style_layers)
-        elif style.shape == content.shape and torch.equal(style.cpu(), content.cpu()):
-            raise TextonError("the style is the content itself: there is nothing to carry over")
+        else:
+            _refuse_itself(style, content)
     return styles
+
+
+def _refuse_itself(style: Style, content: Tensor) -> None:
+    if not isinstance(style, Tensor) or style.shape != content.shape:
+        return
+    if torch.equal(style.cpu(), content.cpu()):
+        raise TextonError("the style is the content itself: there is nothing to carry over")
 
 
 def read_style(name: str, network: Network, size: int | None, enlarge: bool = False) -> Style:
@@ -151,6 +158,8 @@ def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) 
     layer, colon, channels = name.rpartition(":")
     if colon and not Path(name).exists() and (layer in network.layers or channels.isdecimal()):
         return texture_of(task, content, name)
+    if told.style_size and not name.endswith(".style"):
+        _refuse_itself(read_style(name, network, task.size), content)
     return read_style(name, network, told.style_size or task.size)
 
 

@@ -16,7 +16,6 @@ import texton
 
 _CODES = """
 import sys
-import pytest
 import torch
 import texton
 from texton.network.network import make_lean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 import texton
 from tests.helpers import EXAMPLES, Outcome, Run
+from texton.network.weights import paper_vgg19
 
 # This machine may be shared: properties are about values, never about time.
 settings.register_profile("texton", deadline=None, derandomize=True, max_examples=50)
@@ -40,12 +42,21 @@ def coffee() -> torch.Tensor:
     return texton.read_image(EXAMPLES / "coffee.jpg", 64)
 
 
+@functools.cache
+def _weights() -> dict[str, torch.Tensor]:
+    return paper_vgg19()
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """``run("filter", photo, "relu1_1:0")`` in an empty folder; returns code, stdout, stderr."""
     from texton import cli  # here: a machine that only computes need not have what it imports
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(  # unpacked once: a third of a second a command
+        "texton.network.load.paper_vgg19",
+        lambda: {key: value.clone() for key, value in _weights().items()},
+    )
 
     def call(*words: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["texton", *map(str, words)])

@@ -56,6 +56,7 @@ def test_fields_are_measured_past_a_chain_that_rectifies() -> None:
     assert (fire.receptive_field, fire.measured) == (15, True)
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -331,6 +331,7 @@ def plainly(module: nn.Sequential, image: Tensor) -> dict[str, Tensor]:
      ["8", "6", "6<", "3.1"], ["5", "7<"], ["9<", "8<"]],
 )  # fmt: skip
 @pytest.mark.parametrize("large", [1, convolution.LARGE])
+@pytest.mark.slow
 def test_a_network_gives_torchs_codes_and_gradients_wherever_they_are_taken(
     wanted: list[str], large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,6 +235,7 @@ def test_a_command_says_only_what_is_not_usual() -> None:
         ["bogus"],
     ],
 )
+@pytest.mark.slow
 def test_the_command_line_answers_without_torch(words: list[str], tmp_path: Path) -> None:
     code = (
         "import sys\nfrom texton.cli import main\n"

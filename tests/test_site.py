@@ -128,6 +128,7 @@ def test_dead_failed_and_missing_units_are_shown_as_such(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("axes", [("photo",), ("photo", "layer"), ("layer", "channel"), ()])
+@pytest.mark.slow
 def test_an_atlas_of_any_method_has_pages_in_its_own_words(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: tuple[Axis, ...]
 ) -> None:

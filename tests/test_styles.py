@@ -88,6 +88,7 @@ def test_statistics_are_what_they_say() -> None:
     )
 
 
+@pytest.mark.slow
 def test_random_styles_differ_by_seed_and_keep_their_own(net: Network, cat: torch.Tensor) -> None:
     make = texton.invert_random
     one = make(cat, net, "relu1_1", shares_seed=1, preset="fast")

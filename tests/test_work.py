@@ -95,6 +95,7 @@ def _blurred(task: Task, on_step: object) -> Iterator[Result]:
         yield Result(image[0], unit, {"sharpness": 0.5}, 0.1)
 
 
+@pytest.mark.slow
 def test_an_atlas_may_be_of_a_method_without_layers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,16 +8,18 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from texton.atlas.textures import Texture
 from texton.errors import optional
 from texton.images.files import write_bytes
 from texton.jobs.store import Store, Unit
 from texton.reading import read_json_file, take
+
+if TYPE_CHECKING:
+    from texton.atlas.textures import Texture
 
 FORMAT = "texton-similar/1"
 NEIGHBOURS = 8

@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from texton.errors import TextonError
 from texton.experiments.harness.folder import Folder, Made
-from texton.experiments.harness.options import Options
 from texton.experiments.harness.samples import PHOTOS, STYLES, sample
 from texton.experiments.harness.work import Series, SeriesWork
 from texton.images.files import content_hash
@@ -27,6 +26,9 @@ from texton.network.load import load_network
 from texton.network.network import Network
 from texton.solve.presets import solver_settings
 from texton.version import __version__
+
+if TYPE_CHECKING:
+    from texton.experiments.harness.options import Options
 
 OnUnit = Callable[[str, int, int], None]  # what was made, how many are done, of how many
 _JOB = 32  # pictures that share a photograph's code

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.work import Series
 from texton.images.folder import Picture
 from texton.methods.code_inversion import InvertOptions, inversion_steps
@@ -17,9 +16,12 @@ from texton.methods.feature_map_inversion import FilterOptions
 from texton.methods.parts.fingerprint import Fingerprint
 from texton.methods.result import Unit
 from texton.methods.style import StyleOptions, stages
-from texton.network.network import Network
 from texton.solve.directions import shares_by_filter
 from texton.solve.presets import solver_settings
+
+if TYPE_CHECKING:
+    from texton.experiments.harness.lab import Lab
+    from texton.network.network import Network
 
 METHODS = ("pmci", "gatys")
 _APART = 1000  # between the seeds of two starts

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -138,6 +141,68 @@ def test_a_filter_found_silent_is_lifted_in_that_step(net: Network, cat: torch.T
     alone, both = {"relu2_2"}, {"relu2_2", "relu2_2<"}
     looked_at = [both] * 4 + [alone] * 2 + [both] + [alone]  # steps 0 to 3, 5, 10, 11, 15
     assert encoded == looked_at
+
+
+def test_an_image_is_read_when_it_would_be_alone_whatever_restarts_beside_it(
+    net: Network, cat: torch.Tensor
+) -> None:
+    """As on a device that is waited for: every fifth step, and where its own opening ends."""
+    settings = solver_settings("normal", steps=40)
+    inversion = FilterInversion(cat, net, "relu2_2", settings, choose_compute("cpu"))
+    now = 0
+
+    def weak(channels: list[int]) -> list[tuple[bool, bool]]:
+        nonlocal now
+        generators = [generator_for(0, "any", "relu2_2", channel) for channel in channels]
+        solver = inversion.solver(channels, generators, settings)
+        solver._waits_for = True
+
+        def share(_: Codes) -> torch.Tensor:
+            first = 0.5 if now < 5 or now > 12 else 0.05 if now < 7 else 0.015
+            return torch.tensor([first, 0.0 if now < 9 else 0.5][: len(channels)])
+
+        assert solver._opening is not None
+        solver._opening = Opening(solver._opening.objective, share)
+        now, seen = 0, []
+        for step in solver:
+            seen.append((bool(solver._weak[0]), int(solver.starts[0]) > 1))
+            now = step.index
+        if len(channels) > 1:
+            assert solver.starts.tolist() == [1, 2]  # the other one did begin anew
+        return seen
+
+    alone = weak([3])
+    assert [index for index, (weakly, _) in enumerate(alone) if weakly] == list(range(10, 15))
+    assert weak([3, 4]) == alone  # the other one's opening ends at step 9
+
+
+@pytest.mark.parametrize("rule", ["adam", "lbfgs"])
+def test_a_flat_error_ends_adam_alone(rule: str, net: Network, cat: torch.Tensor) -> None:
+    settings = replace(solver_settings("fast"), rule=rule, learning_rate=1e-6, opening=0)
+    inversion = FilterInversion(cat, net, "relu1_2", settings, choose_compute("cpu"))
+    solver = inversion.solver([2], [generator_for(0, "any", "relu1_2", 2)], settings)
+    steps = sum(1 for _ in solver)
+    assert (steps < settings.steps) == (rule == "adam")
+
+
+def test_slopes_are_taken_in_the_arithmetic_of_the_codes(net: Network, cat: torch.Tensor) -> None:
+    depth, seen = 0, []
+    real = torch.autograd.grad
+
+    @contextmanager
+    def counted(_: Compute) -> Iterator[None]:
+        nonlocal depth
+        depth += 1
+        yield
+        depth -= 1
+
+    def grad(*args, **kwargs):  # type: ignore[no-untyped-def]
+        seen.append(depth)
+        return real(*args, **kwargs)
+
+    with patch.object(Compute, "arithmetic", counted), patch.object(torch.autograd, "grad", grad):
+        texton.invert_filter(cat, net, "relu1_2", 2, steps=2)
+    assert seen and set(seen) == {1}
 
 
 def test_without_an_opening_nothing_but_the_layer_is_encoded(

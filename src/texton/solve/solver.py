@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ class Solver:
         smooth: with total variation, which weighs ``settings.tv`` at first and fades away with
             the learning rate: it clears what the objective is blind to, and costs the objective
             nothing in the end. For canvases whose values are pixels.
+        arithmetic: in which slopes are taken: ``Compute.arithmetic``.
     """
 
     def __init__(
@@ -79,10 +81,12 @@ class Solver:
         generators: Sequence[torch.Generator],
         opening: Opening | None = None,
         smooth: bool = False,
+        arithmetic: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.objective, self.canvas, self.settings = objective, canvas, settings
         self._encoder, self._rule, self._generators = encoder, rule, generators
         self._opening = opening if settings.opening else None
+        self._arithmetic = arithmetic
         self._smooths = smooth and settings.tv > 0
         self.trace: list[Tensor] = []
 
@@ -129,7 +133,8 @@ class Solver:
             codes = (encode_all if self._may_lift(index) else encode)(image)
             self._watch(codes, index)
             if self._lifts(index):
-                if not self._may_lift_from(codes):
+                assert self._opening is not None
+                if not all(name in codes for name in self._opening.objective.layers):
                     del codes  # or two graphs are held at a time
                     codes = encode_all(image)
                 errors = self.objective(codes, image)
@@ -137,9 +142,10 @@ class Solver:
             else:
                 errors = loss = self.objective(codes, image)
             seeds = self.objective.seeds
-            (gradient,) = torch.autograd.grad(
-                loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
-            )
+            with self._arithmetic():
+                (gradient,) = torch.autograd.grad(
+                    loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
+                )
             del codes, loss
             gradient = gradient.contiguous()  # as the canvas lies
             if seeds is not None:
@@ -174,10 +180,6 @@ class Solver:
             index <= self._last_opened or self._lowest < 2 * FLOOR
         )
 
-    def _may_lift_from(self, codes: Codes) -> bool:
-        assert self._opening is not None
-        return all(name in codes for name in self._opening.objective.layers)
-
     def _lifts(self, index: int) -> bool:
         floor = 2 * FLOOR if self._waits_for else FLOOR  # by the next reading it may be lower
         return index < self._last_opened or self._lowest < floor
@@ -199,11 +201,14 @@ class Solver:
         self._shares = torch.where(looked_at, shares, self._shares)
         self._remember(looked_at & (shares >= 0.6 * FLOOR))
         opened = index > 0 and index in self._openings
+        reads = self._reads(index)
+        fresh = (self._opens_until == index) | reads  # others are read when they would be alone
         if opened:
             self._end_openings(index)
-        if opened or self._reads(index):
-            self._weak = self._shares < 2 * FLOOR
-            self._lowest = float(self._shares.min())
+        if opened or reads:
+            self._weak = torch.where(fresh, self._shares < 2 * FLOOR, self._weak)
+            lowest = float(self._shares.min())
+            self._lowest = lowest if reads else min(lowest, self._lowest)
 
     def _lifted(self, errors: Tensor, codes: Codes, image: Tensor, index: int) -> Tensor:
         """What is minimised where a filter opens, or is nearly silent."""
@@ -265,6 +270,8 @@ class Solver:
         if still is not None:
             self._ends = torch.where(still, self._ends.clamp_max(index + 1), self._ends)
             self._table = None
+        elif self.settings.rule != "adam":
+            return  # a quasi-Newton step may stand still for a while
         elif (index + 1) % _WINDOW or (flat := self._flat(index)) is None:
             return
         else:

@@ -69,7 +69,8 @@ def make_solver(
     """
     rule = algorithm_for(settings).rule(canvas, settings, network.mean_colour, square)
     encoder = partial(network.encoder, compute=compute)
-    return Solver(encoder, objective, canvas, rule, settings, generators, opening, smooth)
+    told = (settings, generators, opening, smooth, compute.arithmetic)
+    return Solver(encoder, objective, canvas, rule, *told)
 
 
 def compute_for(settings: SolverSettings, device: str) -> Compute:

@@ -160,6 +160,8 @@ def test_planes_of_somebody_else_are_not_replaced(run: Run, tmp_path: Path) -> N
         (np.zeros((20, 20, 4), np.int64), "int64"),
         (np.zeros((4, 20, 8), np.uint8), "16 a side"),
         (np.array([{}]), "no NumPy array"),
+        (np.zeros((0, 20, 4), np.uint8), "nothing in it"),
+        (np.zeros((20, 0, 4)), "nothing in it"),
     ],
 )
 def test_arrays_refused(array: np.ndarray, says: str, tmp_path: Path) -> None:
@@ -205,6 +207,27 @@ def test_refused(
     write(tmp_path, "\n".join(lines))
     (tmp_path / "broken.py").write_text("def make(:")
     assert_refused(run("layers", "--network", network), says)
+
+
+def test_a_file_may_declare_data_classes_and_leaves_nothing_where_it_fails(
+    tmp_path: Path,
+) -> None:
+    lines = [
+        "from __future__ import annotations",
+        "from dataclasses import dataclass, field",
+        "from torch import nn",
+        "@dataclass",
+        "class Sizes:",
+        "    width: int = 4",
+        "def make(): return nn.Conv2d(3, Sizes().width, 3)",
+    ]
+    (tmp_path / "sized.py").write_text("\n".join(lines))
+    (tmp_path / "failing.py").write_text("1 / 0")
+    net = load_network(f"{tmp_path / 'sized.py'}:make")
+    assert isinstance(net.module, nn.Conv2d) and net.module.out_channels == 4
+    with pytest.raises(TextonError, match="ZeroDivisionError"):
+        load_network(f"{tmp_path / 'failing.py'}:make")
+    assert "texton_user_failing" not in sys.modules
 
 
 def test_without_internet_the_ways_out_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

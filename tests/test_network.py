@@ -295,3 +295,79 @@ def test_no_layer_at_all_is_told(net: Network, cat: torch.Tensor) -> None:
         net.encode(cat, ())
     with pytest.raises(TextonError, match="no layer is named"):
         texton.fingerprint(cat, net, [])
+
+
+def test_codes_are_had_in_inference_mode_and_gradients_after_it() -> None:
+    network = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True)))
+    image = torch.rand(1, 3, 20, 20)
+    with torch.inference_mode():
+        found = network.encode(image, ["0", "1"])
+    expected = network.encode(image.requires_grad_(True), ["0", "1"])
+    for name, code in found.items():
+        torch.testing.assert_close(code, expected[name].detach())
+    (slope,) = torch.autograd.grad(expected["1"].sum(), image)
+    assert slope.abs().sum() > 0
+
+
+def test_what_an_in_place_operation_changes_is_told_apart_in_inference_mode() -> None:
+    class Doubles(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.last(self.conv(x).mul_(2))
+            return out
+
+    network, image = Network(Doubles()), torch.rand(1, 3, 20, 20)
+    with torch.inference_mode():
+        code = network.encode(image, ["conv", "last"])["conv"]
+    torch.testing.assert_close(code, network.module.conv(image).detach())
+
+
+def test_whatever_a_module_raises_is_one_line() -> None:
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.shape[-1] != 64:
+                raise ValueError("need 64")
+            out: torch.Tensor = self.conv(x)
+            return out
+
+    with pytest.raises(TextonError, match=r"fails on 32×32 pixels before conv.*need 64"):
+        Network(Picky()).encode(torch.rand(1, 3, 32, 32), "conv")
+
+
+def test_what_a_module_saves_beside_its_tensors_is_left_out(tmp_path: Path) -> None:
+    class Counts(nn.Conv2d):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"seen": 3}
+
+        def set_extra_state(self, state: dict[str, int]) -> None: ...
+
+    torch.manual_seed(0)
+    trained, other = Counts(3, 4, 3), Counts(3, 4, 3)
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    network = texton.load_network(other, weights=tmp_path / "w.pth")
+    assert network.weights_hash == Network(trained).weights_hash != Network(other).weights_hash
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_channels_turned_last_by_name_are_no_maps_and_end_no_trace(by_name: bool) -> None:
+    class Turns(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm = nn.Conv2d(3, 4, 3), nn.LayerNorm(4)
+            self.last = nn.Conv2d(4, 5, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x, last, first = self.first(x), (0, 2, 3, 1), (0, 3, 1, 2)
+            turned = torch.permute(input=x, dims=last) if by_name else torch.permute(x, last)
+            back = self.norm(turned).permute(dims=first) if by_name else turned.permute(*first)
+            out: torch.Tensor = self.last(back)
+            return out
+
+    assert [*Network(Turns()).layers] == ["first", "last"]

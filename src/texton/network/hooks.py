@@ -54,8 +54,10 @@ def collect(
                 f"layer '{item.key}' gives {describe_output(value)}, not a tensor: "
                 "choose a layer inside or before it"
             )
-        found[item.key] = value.clone() if item.key in copied else value
-        versions[item.key] = found[item.key]._version
+        loose = value.is_inference()  # nobody counts what is written to it: take a copy
+        found[item.key] = value.clone() if loose or item.key in copied else value
+        if not loose:
+            versions[item.key] = found[item.key]._version
         if len(found) == len({item.key for item in wanted}):
             raise _Reached
 
@@ -84,7 +86,7 @@ def collect(
 
     with hooked(module, {item.module for item in wanted}, before, after), suppress(_Reached):
         module(prepared)
-    changed = {key for key, value in found.items() if value._version != versions[key]}
+    changed = {key for key, version in versions.items() if found[key]._version != version}
     return found, changed
 
 

@@ -119,6 +119,7 @@ class _Tracer(TorchFunctionMode):
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         output = function(*args, **(kwargs or {}))
+        args = (*args, *(kwargs or {}).values())
         if not isinstance(output, Tensor) or not args:
             return output
         name = getattr(function, "__name__", "")
@@ -132,9 +133,10 @@ class _Tracer(TorchFunctionMode):
     def _puts_channels_last(self, name: str, args: tuple[Any, ...]) -> bool:
         """Whether a call gives (B, H, W, C): it turns images so, or reads what is so already."""
         if name == "permute":
-            order = args[1] if isinstance(args[1], (tuple, list)) else args[1:]
-            if tuple(order) in (_TO_LAST, _TO_FIRST):
-                return tuple(order) == _TO_LAST
+            told = [arg for arg in args if not isinstance(arg, Tensor)]
+            order = tuple(told[0] if told and isinstance(told[0], (tuple, list)) else told)
+            if order in (_TO_LAST, _TO_FIRST):
+                return order == _TO_LAST
         return any(id(arg) in self._last for arg in args if isinstance(arg, Tensor))
 
     def start(self, prepared: Tensor) -> None:

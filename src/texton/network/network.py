@@ -180,7 +180,9 @@ class Network:
             try:
                 with compute.arithmetic():
                     return self._collect(module, self.prepare(image, compute), wanted)
-            except (RuntimeError, AssertionError) as error:
+            except TextonError:
+                raise
+            except Exception as error:  # a stranger's module may raise anything
                 if is_out_of_memory(error):
                     raise
                 self._check_size(image, names)
@@ -204,10 +206,11 @@ class Network:
         version = WeightsVersion(self.module)
         made_from, module = self._copies.get(compute, (None, None))
         if module is None or made_from != version:
-            module = frozen_copy(self.module, self.name)
-            make_lean(module)
-            module = module.to(device=compute.device, dtype=compute.dtype)
-            module = module.to(memory_format=compute.memory_format)
+            with torch.inference_mode(False):  # it is kept, and gradients pass it later
+                module = frozen_copy(self.module, self.name)
+                make_lean(module)
+                module = module.to(device=compute.device, dtype=compute.dtype)
+                module = module.to(memory_format=compute.memory_format)
             check_weights(module, self.name)
             self._copies[compute] = (version, module)
         return module
@@ -252,10 +255,11 @@ class Network:
     def _affine(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """(image · range − mean) / std as shift + image · scale: one pass instead of three."""
         if device not in self._affines:
-            self._affines[device] = (
-                (-self._mean / self._std).to(device),
-                (self._range / self._std).to(device),
-            )
+            with torch.inference_mode(False):
+                self._affines[device] = (
+                    (-self._mean / self._std).to(device),
+                    (self._range / self._std).to(device),
+                )
         return self._affines[device]
 
     def _check_size(self, image: Tensor, names: list[str]) -> None:

@@ -158,8 +158,13 @@ def _from_file(spec: str, path: Path, function: str) -> Source:
     assert loader is not None and loader.loader is not None  # its name ends in .py
     namespace = importlib.util.module_from_spec(loader)
     with _neighbours(path.parent), contextlib.redirect_stdout(sys.stderr):
-        with _told(f"'{path}'", path):
-            loader.loader.exec_module(namespace)
+        sys.modules[loader.name] = namespace  # dataclasses look their own module up
+        try:
+            with _told(f"'{path}'", path):
+                loader.loader.exec_module(namespace)
+        except TextonError:
+            sys.modules.pop(loader.name, None)
+            raise
         make = getattr(namespace, function, None)
         if not callable(make):
             known = [key for key, value in vars(namespace).items() if inspect.isfunction(value)]

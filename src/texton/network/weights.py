@@ -15,6 +15,7 @@ from texton.errors import TextonError, first_line
 
 _VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 _VGG19_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
+_EXTRA = "_extra_state"  # torch's name of what a module saves beside its tensors
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 VGG19_CONVS = [f"conv{b}_{i}" for b, (n, _) in enumerate(VGG19_BLOCKS, 1) for i in range(1, n + 1)]
 
@@ -46,10 +47,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+        isinstance(key, str) and (isinstance(value, Tensor) or key.endswith(_EXTRA))
+        for key, value in state.items()
     ):
         raise TextonError(f"the weights file '{path}' is no state dict: save state_dict() alone")
-    return state
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
 
 def load_weights(module: nn.Module, path: str | Path, name: str) -> None:
@@ -72,7 +74,7 @@ def misfit(module: nn.Module, state: dict[str, Tensor]) -> str:
 
     Batch norm's call counters may be missing: old files lack them, and nothing reads them.
     """
-    wanted = module.state_dict()
+    wanted = {key: t for key, t in module.state_dict().items() if isinstance(t, Tensor)}
     missing = [
         key for key in wanted if key not in state and not key.endswith("num_batches_tracked")
     ]

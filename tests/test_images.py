@@ -194,6 +194,17 @@ def test_a_saved_image_reads_back_as_it_was(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["x.png"]
 
 
+def test_settings_are_found_beside_text_that_another_program_added(tmp_path: Path) -> None:
+    path = texton.write_image(torch.rand(1, 3, 20, 30), tmp_path / "x.png", {"seed": 3})
+    pixels = texton.read_image(path)
+    body = b"zTXtComment\0\0" + zlib.compress(b"x" * 2_000_000)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    content = path.read_bytes()
+    path.write_bytes(content[:33] + chunk + content[33:])  # behind the header
+    assert texton.read_settings(path) == {"seed": 3}
+    assert torch.equal(texton.read_image(path), pixels)
+
+
 def test_an_embedded_profile_is_honoured(tmp_path: Path) -> None:
     from PIL import ImageCms
 

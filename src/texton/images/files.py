@@ -33,6 +33,7 @@ MAX_PIXELS = 100_000_000
 SETTINGS_KEY = "texton"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_OWN, _MOST = SETTINGS_KEY.encode() + b"\0", PngImagePlugin.MAX_TEXT_CHUNK  # so its text begins
 _LEFT_OUT = ((), _TEXTS, (*_TEXTS, b"iCCP"))  # of a PNG, try by try; its pixels need none of them
 
 
@@ -224,12 +225,13 @@ def _is_png(path: Path) -> bool:
 
 
 def _without(path: Path, kinds: Sequence[bytes]) -> io.BytesIO:
-    """A PNG less its chunks of these kinds."""
+    """A PNG less its chunks of these kinds; texton's own settings stay."""
     content = path.read_bytes()
     kept, start = bytearray(_PNG), len(_PNG)
     while start < len(content):
         end = start + 12 + int.from_bytes(content[start : start + 4], "big")
-        if content[start + 4 : start + 8] not in kinds:
+        own = content[start + 4 : start + 8 + len(_OWN)] == b"iTXt" + _OWN and end - start < _MOST
+        if own or content[start + 4 : start + 8] not in kinds:
             kept += content[start:end]
         start = end
     return io.BytesIO(kept)

@@ -37,6 +37,8 @@ def read_planes(path: Path, channels: int, max_pixels: int) -> Tensor:
     except Exception:  # noqa: BLE001 - a header is read as Python, and fails as that does
         raise TextonError(f"'{path}' is no NumPy array: save it with numpy.save") from None
     shape = "×".join(map(str, array.shape)) or "a single number"
+    if not array.size:
+        raise TextonError(f"'{path}' is {shape}: there is nothing in it")
     if array.ndim == 2:
         array = array[..., None]
     elif array.ndim == 3 and array.shape[2] != channels and array.shape[0] == channels:
@@ -49,7 +51,7 @@ def read_planes(path: Path, channels: int, max_pixels: int) -> Tensor:
     if array.dtype.name not in _TOPS and array.dtype.kind != "f":
         raise TextonError(f"'{path}' holds {array.dtype}: use uint8, uint16, or floats in [0, 1]")
     values = np.array(array, dtype=np.float32) / top
-    if not np.isfinite(values).all() or (values.size and (values.min() < 0 or values.max() > 1)):
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         raise TextonError(f"'{path}' has values outside [0, 1]: rescale it")
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 

@@ -18,6 +18,7 @@ from texton.atlas.site.follow import Follower
 from texton.atlas.site.site import Site
 from texton.jobs.store import Unit
 from texton.methods.catalogue import methods
+from texton.methods.method import Figure
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -129,6 +130,17 @@ def test_the_grid_shows_sorts_and_changes_photograph(visit: Visit, site: str) ->
     assert captions(page)[0] == str(by_energy[0])
     assert page.locator(".grid img").first.get_attribute("src").endswith(".cup.png")
     page.wait_for_function(SETTLED)
+
+
+def test_figures_read_the_same_by_script_and_by_python(visit: Visit, site: str) -> None:
+    visit.page.goto(f"{site}/index.html")
+    values = (0.0, 0.8132, 9_999_999.0, 1e7, 12_345_678.0, 3.1e8, -4.567e9, 1e21, 2.5e120)
+    for show in ("number", "percent"):
+        figure = Figure("x", "X", "", show=show, digits=1)  # type: ignore[arg-type]
+        for value in values[:3] if show == "percent" else values:
+            told = [{"show": show, "digits": 1}, value]
+            said = visit.page.evaluate("([figure, value]) => texton.text(figure, value)", told)
+            assert said == figure.text(value)
 
 
 def test_the_grid_is_walked_by_keyboard_and_opened(visit: Visit, site: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -93,6 +94,24 @@ def test_it_answers_on_every_loopback_address(host: str, tmp_path: Path) -> None
             assert page.status == 200 and b"relu1_1" in page.read()
     except TextonError as error:  # a machine without IPv6
         pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("typed", ["127.1", "localhost"])
+def test_who_may_ask_goes_by_what_is_bound(
+    typed: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_atlas(tmp_path / "atlas", [("relu1_1", 1)], ["cat"])
+    statuses = []
+
+    def asked(app: Any, bound: socket.socket) -> None:
+        with TestClient(app) as client:
+            for host in ("evil.example", "127.0.0.1"):
+                statuses.append(client.get("/", headers={"host": host}).status_code)
+
+    monkeypatch.setattr("texton.web.server.serve", asked)
+    outcome = run("atlas", "serve", tmp_path / "atlas", "--host", typed, "--port", 0)
+    assert outcome.code == 0, outcome.err
+    assert statuses == [400, 200]
 
 
 def test_other_machines_may_call_it_what_they_like_where_they_are_let_in(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def serve_command(
         name, number = bound.getsockname()[:2]
         print(f"http://{f'[{name}]' if ':' in name else name}:{number}/", flush=True)
         print("Ctrl-C ends it", file=sys.stderr)
-        serve(make_app(follower, host), bound)
+        serve(make_app(follower, name), bound)  # 127.1 is bound as 127.0.0.1
 
 
 def _tell_damaged(damaged: Mapping[Unit, Path]) -> None:

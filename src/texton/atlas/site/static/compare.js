@@ -49,7 +49,7 @@
   }
 
   function place(image, of) {
-    image.alt = of.layer ? atlas.method.caption.replace("{unit}", texton.name(of.layer, of.channel)).replace("{photo}", of.photo.name) : `The photograph ${of.label}`;
+    image.alt = of.layer ? atlas.method.caption.replace("{unit}", () => texton.name(of.layer, of.channel)).replace("{photo}", () => of.photo.name) : `The photograph ${of.label}`;
     if (image.getAttribute("src") !== of.image) image.src = of.image;
   }
 

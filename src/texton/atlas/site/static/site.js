@@ -18,7 +18,9 @@ var texton = window.texton = window.texton || { data: [] };
   // A figure as people read it.
   texton.text = ({ show, digits }, value) => {
     if (value === null) return "–";
-    return show === "percent" ? `${(100 * value).toFixed(digits)} %` : value.toFixed(digits);
+    if (show === "percent") return `${(100 * value).toFixed(digits)} %`;
+    if (Math.abs(value) < 1e7) return value.toFixed(digits);
+    return Number(value.toPrecision(3)).toExponential().replace(/e\+(\d)$/, "e+0$1"); // as Python writes it
   };
 
   // Which axes tell the method's pictures apart: "photo", "layer", "channel".

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from texton.errors import TextonError, optional
+from texton.errors import TextonError, first_line, optional
 from texton.jobs.engines.base import MOST_DEATHS, Item, Ledger, Made, Work
 from texton.jobs.engines.local import available_cores
 
@@ -114,9 +114,8 @@ class RayEngine:
             else:
                 self._ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             where = f"no Ray cluster answers at '{address}'" if address else "Ray does not start"
-            raise TextonError(f"{where}: {line}") from None
+            raise TextonError(f"{where}: {first_line(error)}") from None
 
 
 def _serve(work: Any, items: Sequence[Any], folder: str, threads: int) -> Iterator[Any]:

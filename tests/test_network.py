@@ -97,7 +97,7 @@ def test_encoding_stops_at_the_deepest_layer() -> None:
     with torch.no_grad():
         module.first.weight.mul_(2)  # a new copy, that fails
     assert network.encode(torch.rand(1, 3, 8, 8), "act")["act"].shape == (1, 4, 6, 6)
-    with pytest.raises(ValueError, match="ran too far"):
+    with pytest.raises(TextonError, match="ran too far"):
         network.encode(torch.rand(1, 3, 8, 8), "last")
     assert all_hooks(network.frozen(EXACT)) == 0
 

@@ -8,10 +8,14 @@ import sys
 from typing import NoReturn
 
 from texton.errors import TextonError
+from texton.version import __version__
 
 
 def main() -> NoReturn:
     """Run the command line: 0 done, 2 a mistake told in one line, 130 interrupted."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"texton {__version__}")
+        sys.exit()
     import typer
 
     from texton.cli.commands import PARSER_ERROR, app

@@ -46,10 +46,11 @@ def app(words: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    made.command("build")(_build_command(_method_in(words)))
-    made.command("status")(status_command)
-    made.command("export")(atlas_site.export_command)
-    made.command("serve")(atlas_site.serve_command)
+    if "atlas" in words:
+        made.command("build")(_build_command(_method_in(words)))
+        made.command("status")(status_command)
+        made.command("export")(atlas_site.export_command)
+        made.command("serve")(atlas_site.serve_command)
     return made
 
 

@@ -142,7 +142,7 @@ def test_again_makes_nothing_and_more_extends(made: Path, tmp_path: Path, run: R
         (["--channels", "900"], "relu2_1 has none of the channels 900: it has 0 to 127"),
         (["--engine", "rey"], "did you mean 'ray'"),
         (["--address", "auto"], "add --engine ray"),
-        (["--workers", "0"], "use 1 or more"),
+        (["--workers", "0"], "use 1 to 10000"),
         (["--size", "8"], "use 16 to"),
         (["--steps", "0"], "use 1 to"),
         (["--device", "tpu"], "unknown device"),

@@ -38,7 +38,7 @@ DEVICE ?= cuda
 GPU_PYTHON ?= $(BIN)/python
 GPU_PATH := src$(if $(PYTHONPATH),:$(PYTHONPATH))
 gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/.installed-dev)
-	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) -m pytest tests/test_device.py --device $(DEVICE)
+	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) -m pytest tests/solve/test_device.py --device $(DEVICE)
 	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) bench/overhead.py --device $(DEVICE) --rounds 7
 
 $(VENV)/bin/python:

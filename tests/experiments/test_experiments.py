@@ -205,7 +205,7 @@ def test_a_folder_that_another_run_writes_is_refused(
         (("figure3", "some-folder"), "figure3 takes no folder"),
         (("figure3", "--photos", "nowhere.jpg"), "nowhere.jpg"),
         (("figure3", "--preset", "quick"), "unknown preset 'quick'"),
-        (("figure3", "--filters", "0"), "--filters is 0: use 1 to 10000"),
+        (("figure3", "--filters", "0"), "filters is 0: use 1 to 10000"),
         (("figure3", "--size", "4"), "size"),
         (("figure3", "--seed", "-1"), "seed is -1: use 0 to"),
         (("figure3", "--seed", 2**32), "use 0 to 4294967295"),

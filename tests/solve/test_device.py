@@ -60,7 +60,7 @@ def test_codes_are_those_of_the_cpu(
 def test_gradients_are_those_of_the_cpu(net: Network, cat: torch.Tensor, device: str) -> None:
     slopes = []
     for where in ("cpu", device):
-        image = cat.to(where).requires_grad_(True)
+        image = cat.to(where, copy=True).requires_grad_(True)
         code = net.encode(image, "relu3_1", choose_compute(where, torch.float32))["relu3_1"]
         (slope,) = torch.autograd.grad(code.square().sum(), image)
         slopes.append(slope.cpu())

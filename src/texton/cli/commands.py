@@ -29,7 +29,7 @@ def app(words: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for name, method in methods().items():
-        made.command(name)(command_for(method) if name in words else _named(method.title))
+        made.command(name)(command_for(method) if name in words else _named(f"{method.title}."))
     others: dict[str, Command] = {
         "fingerprint": style.fingerprint_command,
         "compare": style.compare_command,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _LAYERS = "Names and patterns, 'relu*_2,conv5_4' [rectified layers]"
 _CHANNELS = "Of every layer: 0-63, 0,7,31, all or top8 [all]"
+_PRESET = {"preset": "fast, normal, fine or paper (the 2016 algorithm). [fast]"}
 _DRY_RUN = typer.Option("--dry-run", help="Tell how many units, how long, how much disk.")
 
 
@@ -73,7 +74,7 @@ def _build_command(method: Method) -> Command:
         plain("method", str | None, None, typer.Option(help=f"{names} [filter]")),
         plain("layers", str | None, None, typer.Option(help=_LAYERS)),
         plain("channels", str | None, None, typer.Option(help=_CHANNELS)),
-        *_distinct(parameters_of(method.options, _usual(method), unset=True)),
+        *_distinct(parameters_of(method.options, _PRESET, unset=True)),
         *parameters_of(ReadingOptions, {"size": "Long edge in pixels [128]"}, unset=True),
         *parameters_of(NetworkOptions, unset=True),
         *parameters_of(EngineOptions),
@@ -91,10 +92,6 @@ def _build_command(method: Method) -> Command:
         "Run it again to continue. More photographs, layers or channels extend the atlas; a "
         "setting that would mix different pictures is refused.",
     )
-
-
-def _usual(method: Method) -> dict[str, str]:
-    return {"preset": "fast, normal, fine or paper (the 2016 algorithm). [fast]"}
 
 
 def _distinct(found: Sequence[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import texton
-from tests.conftest import EXAMPLES
+from tests.helpers import EXAMPLES, Run
 from texton.errors import TextonError
 from texton.methods.catalogue import find_method, methods
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of, words_of
@@ -271,3 +271,11 @@ def test_a_method_takes_a_filter_by_its_number(net: texton.Network, cat: torch.T
     assert str(made.unit) == "relu1_1:3"
     with pytest.raises(TextonError, match="relu1_1 alone is no filter"):
         find_method("filter").picture(cat, net, "relu1_1", steps=2)
+
+
+def test_help_tells_one_default(run: Run) -> None:
+    told = " ".join(run("atlas", "build", "--help").out.split())
+    assert "(the 2016 algorithm). [fast]" in told and "[fast] [normal]" not in told
+    assert (
+        "Long edge in pixels [128]" in told and "The same seed gives the same picture. [0]" in told
+    )

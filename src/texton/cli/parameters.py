@@ -99,7 +99,8 @@ def _parameter(declared: Declared, help: str, unset: bool) -> inspect.Parameter:
         return plain(name, list[Path] | None, None, typer.Option(*flags, help=help))
     kind = declared.base if declared.base in _PLAIN else str
     if unset or declared.default in (None, ()):
-        usual = declared.default in (None, (), False) or not unset
+        says_little = declared.default in (None, ()) or declared.default is False
+        usual = says_little or not unset or help != declared.spec.help
         help = help if usual else f"{help} [{declared.spell(declared.default)}]"
         return plain(name, kind | None, None, typer.Option(*flags, help=help, show_default=False))
     default = declared.default if kind is not str else declared.spell(declared.default)

@@ -31,6 +31,9 @@ ARCHITECTURES = [
 ]
 
 
+@pytest.mark.works(
+    "an architecture of torchvision", "all its 4-D codes are layers; 23 are run in the tests"
+)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.slow
 def test_architectures(name: str, run: Run, tmp_path: Path) -> None:
@@ -103,6 +106,10 @@ def write(folder: Path, text: str) -> Path:
 FOUR = "def make():\n    return nn.Sequential(nn.Conv2d({0}, 8, 3), nn.ReLU()){1}\n"
 
 
+@pytest.mark.works(
+    "a network of 1, 2, 4 or more channels",
+    "one channel is grey; of more, the first three are shown and all are kept in a `.npy`",
+)
 @pytest.mark.parametrize("channels", [2, 4, 6])
 def test_other_numbers_of_channels(channels: int, run: Run, tmp_path: Path) -> None:
     write(tmp_path, FOUR.format(channels, ""))

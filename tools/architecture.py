@@ -27,7 +27,7 @@ FLOORS = (
     ("app", "atlas", "experiments"),
     ("jobs",),
     ("methods",),
-    ("solve",),
+    ("solve", "evidence"),
     ("network",),
     ("images", "web"),
     ("ground",),

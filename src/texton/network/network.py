@@ -158,8 +158,13 @@ class Network:
         compute = compute or choose_compute(image.device, torch.float32)
         return self.encoder(layers, compute)(image)
 
-    def encoder(self, layers: Iterable[str] | str, compute: Compute) -> Encoder:
+    def encoder(
+        self, layers: Iterable[str] | str, compute: Compute, module: nn.Module | None = None
+    ) -> Encoder:
         """``encode`` for many images: layers and weights are looked up once, here.
+
+        Args:
+            module: a copy of the network's own, on the device, to run in place of `frozen`.
 
         Raises:
             TextonError: an unknown layer, or none.
@@ -169,7 +174,7 @@ class Network:
             raise TextonError("no layer is named: `texton layers` lists them")
         for name in names:
             self.layer(name.removesuffix(INPUT))
-        module = self.frozen(compute)
+        module = self.frozen(compute) if module is None else module
         wanted = [Collected.parse(name, INPUT) for name in names]
 
         def encode(image: Tensor) -> dict[str, Tensor]:

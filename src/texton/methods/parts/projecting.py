@@ -1,0 +1,314 @@
+"""Projections: what in an image an activation hangs on, its rectifiers passed by a rule.
+
+One backward pass from a filter's activation at one position down to the pixels. With R the slope
+that comes from above and x what entered a rectifier in the forward pass, it lets pass
+
+- ``gradient``: R·[x > 0] (Simonyan et al. 2014, the activation's true gradient);
+- ``guided``: R·[x > 0]·[R > 0] (Springenberg et al. 2015);
+- ``deconv``: R·[R > 0] (Zeiler & Fergus 2014);
+- ``template``: as ``deconv``, through average pooling.
+
+All else is the transposed operation, which is its gradient: of a convolution, of batch
+normalisation, of max pooling, which goes back by its switches and adds where windows overlap.
+``deconv`` knows the image by these switches alone. The paper's VGG-19 with average pooling has
+none, so ``deconv`` computes it with max pooling, as it was trained; ``template`` leaves it as it
+is and draws what the weights alone say, the same for every image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from texton.errors import TextonError
+from texton.network.device import choose_compute, in_batches
+from texton.network.frozen import check_weights, frozen_copy
+from texton.network.network import Network
+
+Rule = Literal["deconv", "guided", "gradient", "template"]
+_BY_SLOPE = ("deconv", "guided", "template")  # let only slopes above 0 pass
+_BY_INPUT = ("guided", "gradient")  # let only what was active pass
+_BENT = frozenset(
+    {"gelu", "silu", "hardswish", "elu", "celu", "selu", "leaky_relu", "mish", "prelu", "rrelu"}
+    | {"softplus", "hardtanh", "softsign", "tanhshrink", "softshrink", "hardshrink"}
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Slopes to the pixels of images, one a filter's position.
+
+    Attributes:
+        slopes: (B, C, H, W), on the CPU: by how much the value grows with each pixel of an image in
+            [0, 1], as the rule has it; wholly 0 where a rectified filter is silent.
+        values: (B,) the activations they start from.
+        cells: (B, 2) their rows and columns in the code.
+    """
+
+    slopes: Tensor
+    values: Tensor
+    cells: Tensor
+
+
+def project(
+    images: Tensor,
+    network: Network,
+    layer: str,
+    channel: int | Sequence[int],
+    positions: Tensor | None = None,
+    rule: Rule = "deconv",
+    *,
+    device: str = "auto",
+) -> Tensor:
+    """Projections of one filter's activations, or of one filter an image: see `Projector`.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        positions: (B, 2) rows and columns of the code; each image's strongest without it.
+
+    Returns:
+        (B, C, H, W), float32: as they come, around 0; `shown` makes pictures of them.
+
+    Raises:
+        TextonError: as `Projector`.
+    """
+    return Projector(network, layer, rule, device).project(images, channel, positions).slopes
+
+
+def shown(slopes: Tensor, grey: bool = False) -> Tensor:
+    """Projections (B, C, H, W) as pictures in [0, 1]: 0.5 + 0.5·R/q, one scale for the colours.
+
+    q is the 99.5 % quantile of \\|R\\| over the pixels that R reaches at all, of each image.
+
+    Args:
+        grey: how strong R is in place of what it is: its size over the colours, from black.
+    """
+    if grey:
+        slopes = slopes.square().sum(1, keepdim=True).sqrt().expand_as(slopes)
+    scales = [_quantile(one.abs()) for one in slopes]
+    scaled = slopes / torch.tensor(scales).reshape(-1, 1, 1, 1)
+    return (scaled if grey else 0.5 + 0.5 * scaled).clamp(0, 1)
+
+
+class Projector:
+    """One layer's filters, projected down to the pixels in float32.
+
+    Args:
+        rule: see above.
+
+    Raises:
+        TextonError: an unknown layer, rule or device.
+    """
+
+    def __init__(
+        self, network: Network, layer: str, rule: Rule = "deconv", device: str = "auto"
+    ) -> None:
+        if rule not in (*_BY_SLOPE, *_BY_INPUT):
+            raise TextonError(f"unknown rule '{rule}': use deconv, guided, gradient or template")
+        self.network, self.layer, self.rule = network, network.layer(layer), rule
+        self.compute = choose_compute(device, torch.float32)
+        # Plain: the lean copy's rectifiers are not to be seen, and its slopes are not these.
+        module = frozen_copy(network.module, network.name).to(self.compute.device, torch.float32)
+        self.pooling = _pooling(network, rule)
+        if self.pooling == "max" and network.details.get("pooling") != "max":
+            module = _by_maximum(module)
+        check_weights(module, network.name)
+        self._encode = network.encoder(layer, self.compute, module)
+
+    def project(
+        self, images: Tensor, channel: int | Sequence[int], positions: Tensor | None = None
+    ) -> Projection:
+        """
+        Args:
+            images: (B, C, H, W) in [0, 1].
+            channel: the filter, or each image's own.
+            positions: (B, 2) rows and columns of the code; each image's strongest without it.
+
+        Raises:
+            TextonError: an unknown channel, a position outside the code, an image that is too
+                small; rectifiers for which the rule is not defined.
+        """
+        channels = [channel] * len(images) if isinstance(channel, int) else list(channel)
+
+        def work(part: slice) -> Projection:
+            where = None if positions is None else positions[part]
+            return self._project(images[part], channels[part], where)
+
+        return _joined(list(in_batches(len(images), self.compute, work)))
+
+    def project_each(
+        self, image: Tensor, channels: Sequence[int], position: tuple[int, int] | None = None
+    ) -> Projection:
+        """Several filters of one image (1, C, H, W), which goes through the network once."""
+        with torch.inference_mode(False), torch.enable_grad():
+            pixels, code = self._forward(image)
+            found = []
+            for channel in channels:
+                where = None if position is None else torch.tensor([position])
+                found.append(self._backward(pixels, code, [channel], where))
+        return _joined(found)
+
+    def _project(self, images: Tensor, channels: Sequence[int], where: Tensor | None) -> Projection:
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._backward(*self._forward(images), channels, where)
+
+    def _forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = images.detach().to(self.compute.device, torch.float32, copy=True).requires_grad_()
+        with _Ruled(self.rule) as ruled:
+            code = self._encode(pixels)[self.layer.name]
+        self._check(ruled)
+        if not code.requires_grad:
+            raise TextonError(f"{self.network.name} gives {self.layer.name} no gradient to pixels")
+        return pixels, code
+
+    def _backward(
+        self, pixels: Tensor, code: Tensor, channels: Sequence[int], where: Tensor | None
+    ) -> Projection:
+        count, (rows, columns) = code.shape[1], code.shape[2:]
+        if not all(0 <= channel < count for channel in channels):
+            raise TextonError(f"{self.layer.name} has channels 0 to {count - 1}, not {channels}")
+        maps = code[torch.arange(len(code)), list(channels)]
+        cells = _strongest(maps) if where is None else where.to(code.device)
+        if bool((cells < 0).any()) or bool((cells >= torch.tensor(maps.shape[1:]).to(cells)).any()):
+            raise TextonError(
+                f"{self.layer.name} has {rows} rows and {columns} columns here: no such position"
+            )
+        values = maps[torch.arange(len(maps)), cells[:, 0], cells[:, 1]]
+        # A silent filter has no slope. The rules that do not look would give it one.
+        alive = values > 0 if self.rule not in _BY_INPUT else torch.ones_like(values)
+        (slopes,) = torch.autograd.grad(values, pixels, alive.to(values), retain_graph=True)
+        return Projection(slopes.cpu(), values.detach().cpu(), cells.cpu())
+
+    def _check(self, ruled: _Ruled) -> None:
+        """Refuse a rule where nobody has said what it is."""
+        if self.rule == "gradient":
+            return
+        what = ""
+        if ruled.bent:
+            what = f"uses {', '.join(sorted(ruled.bent))} before {self.layer.name}"
+        elif not ruled.rectified and ruled.convolved > 1:
+            what = f"has no ReLU before {self.layer.name}"
+        if what:
+            raise TextonError(
+                f"{self.network.name} {what}: {self.rule} is defined for ReLU alone, "
+                "use --rule gradient"
+            )
+
+
+class _Rectified(torch.autograd.Function):
+    """x between 0 and ``top``; its slope by a rule."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, top: float, rule: str) -> Tensor:
+        ctx.rule = rule
+        if rule in _BY_INPUT:
+            ctx.save_for_backward((x > 0) & (x < top))
+        return x.clamp(0, top)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = slopes
+        if ctx.rule in _BY_SLOPE:
+            slope = slope.clamp_min(0)
+        if ctx.rule in _BY_INPUT:
+            slope = slope * ctx.saved_tensors[0]
+        return slope, None, None
+
+
+class _Ruled(TorchFunctionMode):
+    """Rectifiers, of modules and written as functions, take a rule; others are noted."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__()
+        self.rule = rule
+        self.rectified = self.convolved = 0
+        self.bent: set[str] = set()
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(function, "__name__", "")
+        plain = name.strip("_")
+        top = _top(plain, args[1:], kwargs)
+        if top is not None:
+            self.rectified += 1
+            x = args[0] if args else kwargs["input"]
+            if name.endswith("_") or kwargs.get("inplace"):
+                return x.copy_(_Rectified.apply(x.clone(), top, self.rule))
+            return _Rectified.apply(x, top, self.rule)
+        if plain in _BENT:
+            self.bent.add(plain)
+        self.convolved += plain == "conv2d"
+        return function(*args, **kwargs)
+
+
+def _top(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:
+    """Where a rectifier ends: infinity, 6 of ReLU6; None of what is no rectifier."""
+    if name == "relu":
+        return math.inf
+    if name == "relu6":
+        return 6.0
+    names, usual = _BOUNDS.get(name, ((), ()))
+    told = dict(zip(names, usual, strict=True))
+    told |= dict(zip(names, args, strict=False)) | {k: kwargs[k] for k in names if k in kwargs}
+    low, high = (*told.values(), None, None)[:2]
+    if isinstance(low, (int, float)) and low == 0:
+        if name == "threshold":
+            return math.inf if high == 0 else None
+        if high is None:
+            return math.inf
+        if isinstance(high, (int, float)) and high > 1:  # up to 1 an image is kept in its range
+            return float(high)
+    return None
+
+
+# The names of a function's bounds and their defaults. A threshold's second is what it puts below.
+_BOUNDS: Mapping[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
+    "hardtanh": (("min_val", "max_val"), (-1.0, 1.0)),
+    "clamp": (("min", "max"), (None, None)),
+    "clip": (("min", "max"), (None, None)),
+    "clamp_min": (("min",), (None,)),
+    "threshold": (("threshold", "value"), (None, None)),
+}
+
+
+def _pooling(network: Network, rule: str) -> str | None:
+    """That with which a network that may have either is computed."""
+    own = network.details.get("pooling")
+    return None if own is None else {"deconv": "max", "template": "avg"}.get(rule, own)
+
+
+def _by_maximum(module: nn.Module) -> nn.Module:
+    """A copy of one's own, its average pools made max pools."""
+    for parent in list(module.modules()):
+        for name, part in list(parent.named_children()):
+            if isinstance(part, nn.AvgPool2d):
+                told = (part.kernel_size, part.stride, part.padding)
+                setattr(parent, name, nn.MaxPool2d(*told, ceil_mode=part.ceil_mode))
+    return module
+
+
+def _strongest(maps: Tensor) -> Tensor:
+    """(B, M, N) → (B, 2): the row and column of each map's maximum."""
+    places = maps.detach().flatten(1).argmax(1)
+    return torch.stack([places // maps.shape[2], places % maps.shape[2]], 1)
+
+
+def _joined(found: Sequence[Projection]) -> Projection:
+    parts = zip(*((one.slopes, one.values, one.cells) for one in found), strict=True)
+    return Projection(*(torch.cat(part) for part in parts))
+
+
+def _quantile(sizes: Tensor) -> float:
+    """99.5 % of what is not 0; 1 where all is."""
+    reached = sizes[sizes > 0]
+    if not len(reached):
+        return 1.0
+    return float(reached.kthvalue(max(1, round(0.995 * len(reached)))).values)

@@ -15,7 +15,7 @@ from texton.network.device import Compute, choose_compute, is_out_of_memory
 from texton.network.frozen import WeightsVersion, check_weights, frozen_copy, weights_hash_of
 from texton.network.hooks import Collected, collect
 from texton.network.layers import Layer, Trace, trace_layers
-from texton.network.receptive import measure_fields
+from texton.network.receptive import Edges, edges_along, measure_fields
 
 try:
     from texton.network.fast import make_lean
@@ -89,6 +89,11 @@ class Network:
     def measured_layers(self) -> dict[str, Layer]:
         """The layers with every receptive field known: some seconds for a deep network."""
         return measure_fields(self._traced(), self.prepare, self.channels, self._trace)
+
+    def edges(self, layer: str, axis: int) -> Edges:
+        """From where to where a layer's units see along an axis, measured."""
+        told = (self._traced(), self.prepare, self.channels, self._trace)
+        return edges_along(*told, [layer], axis)[layer]
 
     @cached_property
     def _trace(self) -> Trace:

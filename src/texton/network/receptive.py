@@ -20,7 +20,7 @@ _MOST_RUNS = 60
 
 
 @dataclass
-class _Edges:
+class Edges:
     """Where unit u sees from and to: first + u·stride to last + u·stride, as ranges so far."""
 
     stride: int
@@ -83,7 +83,7 @@ def measure_fields(
         len(set(part.kernel_size)) > 1 for part in module.modules() if isinstance(part, nn.Conv2d)
     )
     axes = (3, 2) if oblong else (3,)
-    edges = [_edges(module, prepare, channels, trace, unknown, axis) for axis in axes]
+    edges = [edges_along(module, prepare, channels, trace, unknown, axis) for axis in axes]
     layers = dict(trace.layers)
     for name in unknown:
         fields = [along[name].field() for along in edges]
@@ -92,18 +92,19 @@ def measure_fields(
     return layers
 
 
-def _edges(
+def edges_along(
     module: nn.Module,
     prepare: Callable[[Tensor, Compute], Tensor],
     channels: int,
     trace: Trace,
     unknown: list[str],
     axis: int,
-) -> dict[str, _Edges]:
+) -> dict[str, Edges]:
+    """What units see along an axis (2 of rows, 3 of columns), of those of some layers."""
     compute = choose_compute("cpu", torch.float32)
     shape = [1, channels, trace.side, trace.side]
     shape[axis] = LONG
-    edges = {name: _Edges(trace.layers[name].stride) for name in unknown}
+    edges = {name: Edges(trace.layers[name].stride) for name in unknown}
     column = LONG // 2
     for _ in range(_MOST_RUNS):
         image = torch.full(shape, 0.5)

@@ -25,9 +25,11 @@ Json = Annotated[bool, JSON]
 
 
 def tell_assumed(network: Network) -> None:
-    """To stderr: what nobody has said about the network, and is taken for granted."""
+    """To stderr: what nobody has said about the network, and what it does to images itself."""
     if assumed := network.details.get("assumed"):
         print(f"{network.name}: assumed {assumed}", file=sys.stderr)
+    if inside := network.details.get("inside"):
+        print(f"{network.name}: {inside}", file=sys.stderr)
 
 
 def check_suffix(path: Path) -> None:

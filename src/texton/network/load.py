@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from texton.errors import TextonError, install, near_names, optional
 from texton.network.network import Network
-from texton.network.sources import IMAGENET, Source, from_module, from_spec, random_seed
+from texton.network.sources import from_module, from_spec
+from texton.network.told import IMAGENET, Source, random_seed
 from texton.network.weights import VGG19_BLOCKS, load_weights, misfit, paper_vgg19, vgg19_from_file
 
 NETWORKS = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from texton.methods.feature_map_inversion import invert_filter as invert_filter
     from texton.methods.feature_map_inversion import invert_filters as invert_filters
     from texton.methods.feature_map_inversion import iter_filters as iter_filters
+    from texton.methods.maximisation import maximize as maximize
     from texton.methods.mixing import mix as mix
     from texton.methods.mixing import top_filters as top_filters
     from texton.methods.parts.fingerprint import Fingerprint as Fingerprint
@@ -41,6 +42,7 @@ else:
             "invert_direction invert_filter invert_filters iter_filters"
         ),
         "methods.parts.fingerprint": "Fingerprint fingerprint read_fingerprint style_distances",
+        "methods.maximisation": "maximize",
         "methods.mixing": "mix top_filters",
         "methods.result": "Result",
         "methods.style": "stylize",

@@ -25,7 +25,8 @@ from texton.network.codes import isolate
 from texton.network.device import Compute, choose_compute
 from texton.solve.objective import Activation, Codes
 from texton.solve.presets import PRESETS, solver_settings
-from texton.solve.solver import Opening, _rolled
+from texton.solve.solver import Opening
+from texton.solve.views import _rolled
 
 
 def in_batches_of(count: int):  # type: ignore[no-untyped-def]

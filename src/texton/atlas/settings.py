@@ -14,7 +14,6 @@ from texton.methods.catalogue import find_method
 from texton.methods.command import NetworkOptions, ReadingOptions
 from texton.methods.method import Method
 from texton.methods.options import Options, Solving, declarations
-from texton.solve.presets import solver_settings
 from texton.version import __version__
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def complete(
     if isinstance(options, Solving):
         solving = {key: getattr(options, key) for key in ("preset", "steps", "seed")}
         solving["solver"] = options.solver()
-        compute = compute_for(solver_settings(options.preset), device)
+        compute = compute_for(options.settings(), device)
     else:
         compute = choose_compute(device)
     settings = {

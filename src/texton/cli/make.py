@@ -42,7 +42,8 @@ def command_for(method: Method) -> Command:
     def run(**values: Any) -> None:
         _Making(method, values).run()
 
-    sizes = {"size": f"Long edge in pixels [{method.size}]"}
+    side = "Long edge" if "photo" in method.axes else "Side"
+    sizes = {"size": f"{side} in pixels [{method.size}]"}
     found: list[inspect.Parameter] = []
     if "photo" in method.axes:
         found.append(required("photo", Path, "An image file, or a .npy."))
@@ -56,7 +57,8 @@ def command_for(method: Method) -> Command:
         each = typer.Option(help="Also write every unit, unlabelled, into this folder.")
         found.append(plain("each", Path | None, None, each))
     found += [one for one in declared if one.default is not one.empty]
-    found += parameters_of(ReadingOptions, sizes) if "photo" in method.axes else []
+    reading = parameters_of(ReadingOptions, sizes)
+    found += reading if "photo" in method.axes else [x for x in reading if x.name == "size"]
     found += parameters_of(NetworkOptions)
     found += [plain("force", bool, False, o.FORCE), plain("as_json", bool, False, o.JSON)]
     return command(run, found, f"{method.title}.\n\n{method.about}")

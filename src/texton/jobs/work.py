@@ -98,11 +98,11 @@ class UnitWork(PictureWork[Unit]):
         network = NetworkOptions.of(
             {**named, "bands": named.get("bands") or (), "device": self.device}
         )
-        reading = ReadingOptions(settings["size"], settings["enlarge"])
         photo = next((p.source for p in self.manifest.photos if p.name == asked.photo), None)
         spec = ":".join(str(x) for x in (asked.layer, asked.channel) if x is not None)
         out = f"{unit.photo}-{unit.layer}-{unit.channel}.png".replace("/", "-")
-        told = [reading, self.options, network] if photo else [self.options, network]
+        reading = ReadingOptions(settings["size"], bool(photo) and settings["enlarge"])
+        told = [reading, self.options, network]
         return command_of(self.method, photo, [spec] if spec else [], told, out)
 
     def _network(self) -> Network:
@@ -113,7 +113,6 @@ class UnitWork(PictureWork[Unit]):
         """
         from texton.methods.parts.setup import compute_for
         from texton.network.device import choose_compute
-        from texton.solve.presets import solver_settings
 
         network, settings = loaded(self.manifest.network_options), self.manifest.settings
         if network.preprocessing != settings["preprocessing"]:
@@ -128,7 +127,7 @@ class UnitWork(PictureWork[Unit]):
                     f"a worker's texton ({__version__}) has another preset '{options.preset}': "
                     "install the same version everywhere"
                 )
-            compute = compute_for(solver_settings(options.preset), self.device)
+            compute = compute_for(options.settings(), self.device)
         check_alike(network, self.manifest.weights_hash, compute.describe(), settings, "the atlas")
         return network
 

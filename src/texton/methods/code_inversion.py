@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
@@ -42,8 +42,8 @@ class Inverting(Solving):
         if self.preset == "paper" and any(priors):
             raise TextonError("the paper preset is the 2016 algorithm alone: leave the priors out")
 
-    def solver(self) -> dict[str, Any]:
-        return asdict(_settings(self))
+    def settings(self) -> SolverSettings:
+        return _settings(self)
 
 
 @dataclass(frozen=True)

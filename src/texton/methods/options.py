@@ -12,7 +12,7 @@ from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from texton.errors import TextonError, near_names
 from texton.reading import decimal_number, whole_number
-from texton.solve.presets import MAX_STEPS, PRESETS, solver_settings
+from texton.solve.presets import MAX_STEPS, PRESETS, SolverSettings, solver_settings
 
 MAX_SEED = 2**63 - 1
 
@@ -120,9 +120,13 @@ class Solving(Options):
     steps: int | None = option(None, "Exactly so many steps, no early stop.", low=1, high=MAX_STEPS)
     seed: int = option(0, "The same seed gives the same picture.", low=0, high=MAX_SEED)
 
+    def settings(self) -> SolverSettings:
+        """What the solver is told."""
+        return solver_settings(self.preset, steps=self.steps)
+
     def solver(self) -> dict[str, Any]:
         """What the solver is going to do, as far as it makes other pictures."""
-        return asdict(solver_settings(self.preset, steps=self.steps))
+        return asdict(self.settings())
 
 
 @dataclass(frozen=True)

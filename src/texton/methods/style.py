@@ -81,6 +81,9 @@ class StyleOptions(Solving):
         if self.preset == "paper" and self.statistic == "moments":
             raise TextonError("the paper preset has pmci and gatys, not moments: use another")
 
+    def settings(self) -> SolverSettings:
+        return _settings(self)
+
     def solver(self) -> dict[str, Any]:
         return {**asdict(_settings(self)), "counts": list(_COUNTS.get(self.preset, ()))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ from torch import Tensor
 # How ImageNet's colours vary together (Lucid), over its largest column norm.
 _COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]]) / 0.462
 
+
+_NATURAL = 0.25  # the noise of which an image varies as a photograph does, by a quarter
 
 Bleed = tuple[int, int, int, int]
 NO_BLEED: Bleed = (0, 0, 0, 0)
@@ -78,6 +81,10 @@ class FourierCanvas(Canvas):
         generators: one per image, for the noise it starts from.
         size: (C, H, W), bleed included.
         device: where the spectrum lives.
+        contrast: standard deviation of its numbers at first.
+        loudest: the most that an image, before it is squashed into [0, 1], may vary from grey,
+            root mean square over pixels (‖x‖ ≤ ρ, Erhan et al. 2009): about 2 in a photograph.
+            Without it what always rises ends in nothing but full colours.
     """
 
     def __init__(
@@ -88,8 +95,10 @@ class FourierCanvas(Canvas):
         *,
         bleed: Bleed = NO_BLEED,
         contrast: float = 0.01,
+        loudest: float = math.inf,
     ) -> None:
         self.bleed = bleed
+        self._loudest = loudest
         channels, self._height, self._width = size
         rows = torch.fft.fftfreq(self._height)[:, None]
         columns = torch.fft.rfftfreq(self._width)[None]
@@ -107,6 +116,16 @@ class FourierCanvas(Canvas):
         mixed = torch.einsum("bchw,dc->bdhw", planes, self._colours)
         return torch.sigmoid(mixed)
 
+    def bound(self) -> None:
+        if math.isinf(self._loudest):
+            return
+        with torch.no_grad():
+            power = (self.values * self._scale).square().sum((1, 4))
+            power[..., 1 : (self._width + 1) // 2] *= 2  # rfft keeps one of each pair
+            varies = power.sum((1, 2)).sqrt() / (self._height * self._width)
+            quieter = (self._loudest / varies.clamp_min(1e-12)).clamp_max(1)
+            self.values *= quieter.reshape(-1, 1, 1, 1, 1)
+
     def restart(self, index: int, generator: torch.Generator, contrast: float) -> None:
         with torch.no_grad():
             shape = self.values.shape[1:]
@@ -121,3 +140,9 @@ def noise(
     that every device starts alike."""
     drawn = [torch.randn(tuple(shape), generator=generator) for generator in generators]
     return torch.stack(drawn) * spread + mean
+
+
+def pink_noise(generators: Sequence[torch.Generator], size: tuple[int, int, int]) -> Tensor:
+    """Images (B, C, H, W) of 1/frequency noise in natural colours, about as strong as a photograph,
+    on the CPU."""
+    return FourierCanvas(generators, size, torch.device("cpu"), contrast=_NATURAL).images()

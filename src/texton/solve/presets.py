@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -51,20 +52,41 @@ PRESETS = {
     "paper": SolverSettings(steps=1000, rule="sgd2016", learning_rate=0.1, opening=0, tv=0.0),
 }
 
+# Of maximising in a spectrum. A window is another problem in every step: averages are longer, and
+# what no longer rises cannot be told from what is seen elsewhere.
+_RISING = SolverSettings(
+    steps=256,
+    learning_rate=0.0125,
+    betas=(0.9, 0.99),
+    opening=6,
+    contrast=0.0025,
+    early_stop=False,
+    tv=0.0,
+)
+MAXIMISING = {
+    "fast": replace(_RISING, steps=64, learning_rate=0.025),
+    "normal": _RISING,
+    "fine": replace(_RISING, steps=512),
+}
+
 
 def solver_settings(
-    preset: str = "normal", *, steps: int | None = None, jitter: int = 0
+    preset: str = "normal",
+    *,
+    steps: int | None = None,
+    jitter: int = 0,
+    presets: Mapping[str, SolverSettings] = PRESETS,
 ) -> SolverSettings:
     """A preset; ``steps`` sets their exact number and turns early stopping off.
 
     Raises:
         TextonError: an unknown preset or a number out of range.
     """
-    if preset not in PRESETS:
+    if preset not in presets:
         raise TextonError(
-            f"unknown preset '{preset}'{near_names(preset, PRESETS)}: use {', '.join(PRESETS)}"
+            f"unknown preset '{preset}'{near_names(preset, presets)}: use {', '.join(presets)}"
         )
-    settings = PRESETS[preset]
+    settings = presets[preset]
     if jitter < 0:
         raise TextonError(f"jitter is {jitter}: use 0 or more pixels")
     if steps is not None:

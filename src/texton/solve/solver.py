@@ -16,6 +16,7 @@ from texton.solve.objective import Codes, Objective
 from texton.solve.presets import SolverSettings
 from texton.solve.priors import add_variation
 from texton.solve.rules import Rule, per_image, real
+from texton.solve.views import Rolls, View, Views
 
 if TYPE_CHECKING:
     from texton.network.network import Encoder
@@ -69,6 +70,7 @@ class Solver:
             the learning rate: it clears what the objective is blind to, and costs the objective
             nothing in the end. For canvases whose values are pixels.
         arithmetic: in which slopes are taken: ``Compute.arithmetic``.
+        views: how the canvas is seen; shifted by ``settings.jitter``, if by anything, without it.
     """
 
     def __init__(
@@ -82,11 +84,12 @@ class Solver:
         opening: Opening | None = None,
         smooth: bool = False,
         arithmetic: Callable[[], AbstractContextManager[None]] = nullcontext,
+        views: Views | None = None,
     ) -> None:
         self.objective, self.canvas, self.settings = objective, canvas, settings
         self._encoder, self._rule, self._generators = encoder, rule, generators
         self._opening = opening if settings.opening else None
-        self._arithmetic = arithmetic
+        self._arithmetic, self._views = arithmetic, views
         self._smooths = smooth and settings.tv > 0
         self.trace: list[Tensor] = []
 
@@ -125,41 +128,58 @@ class Solver:
         encode = encode_all = self._encoder(layers)
         if self._opening:  # a rectifier's input, then, is a code of its own
             encode_all = self._encoder(dict.fromkeys((*layers, *self._opening.objective.layers)))
-        shifts = self._drawn_shifts()
+        views = self._views or self._jitter()
         for index in range(self.settings.steps):
-            image = self.canvas()
-            if index < len(shifts):
-                image = _rolled(image, shifts[index])
-            codes = (encode_all if self._may_lift(index) else encode)(image)
-            self._watch(codes, index)
-            if self._lifts(index):
-                assert self._opening is not None
-                if not all(name in codes for name in self._opening.objective.layers):
-                    del codes  # or two graphs are held at a time
-                    codes = encode_all(image)
-                errors = self.objective(codes, image)
-                loss = self._lifted(errors, codes, image, index)
-            else:
-                errors = loss = self.objective(codes, image)
-            seeds = self.objective.seeds
-            with self._arithmetic():
-                (gradient,) = torch.autograd.grad(
-                    loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
-                )
-            del codes, loss
-            gradient = gradient.contiguous()  # as the canvas lies
-            if seeds is not None:
-                gradient /= per_image(seeds, gradient)
+            first, *others = views.at(index)
+            errors, gradient = self._slope(index, first, encode, encode_all, watches=True)
+            for view in others:
+                more, slope = self._slope(index, view, encode, encode_all)
+                errors, gradient = errors + more, gradient.add_(slope)
+            if others:
+                errors, gradient = errors / (1 + len(others)), gradient / (1 + len(others))
             rates = self._rates(index)
             if self._smooths:
                 add_variation(gradient, self.canvas.values.detach(), rates * self.settings.tv)
             still = self._rule.move(gradient, rates)
             self.canvas.bound()
-            self.trace.append(errors.detach())
+            self.trace.append(errors)
             self._note_ends(index, still)
             yield Step(index + 1, self._last_end, self.trace[-1])
             if index + 1 >= self._last_end:
                 return
+
+    def _slope(
+        self, index: int, view: View, encode: Encoder, encode_all: Encoder, watches: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The errors (B,) of a view, and their gradient to the canvas's values."""
+        image = view(self.canvas())
+        codes = (encode_all if self._may_lift(index) else encode)(image)
+        if watches:
+            self._watch(codes, index)
+        if self._lifts(index):
+            assert self._opening is not None
+            if not all(name in codes for name in self._opening.objective.layers):
+                del codes  # or two graphs are held at a time
+                codes = encode_all(image)
+            errors = self.objective(codes, image)
+            loss = self._lifted(errors, codes, image, index)
+        else:
+            errors = loss = self.objective(codes, image)
+        seeds = self.objective.seeds
+        with self._arithmetic():
+            (gradient,) = torch.autograd.grad(
+                loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
+            )
+        gradient = gradient.contiguous()  # as the canvas lies
+        if seeds is not None:
+            gradient /= per_image(seeds, gradient)
+        return errors.detach(), gradient
+
+    def _jitter(self) -> Views:
+        """Shifts in all steps but the last fifth."""
+        count = math.ceil(0.8 * self.settings.steps)
+        device = self.canvas.values.device
+        return Rolls(self._generators, self.settings.jitter, count, device)
 
     def revive(self, fallen: Sequence[bool]) -> bool:
         """Put images back to where their filters were alive, at most `_WINDOW` steps before they
@@ -288,26 +308,5 @@ class Solver:
             return None
         recent = torch.stack(self.trace[-2 * window :]).to(self._ends.dtype)
         before, now = recent[:window].mean(0), recent[window:].mean(0)
-        flat = (before - now < 1e-3 * before) & (self._settles == self.settings.steps)
+        flat = (before - now < 1e-3 * before.abs()) & (self._settles == self.settings.steps)
         return flat & (index >= self._opens_until + 3 * window)
-
-    def _drawn_shifts(self) -> Tensor:
-        """(steps, B, 2): by how much each image is shifted, in all steps but the last fifth."""
-        reach, count = self.settings.jitter, math.ceil(0.8 * self.settings.steps)
-        if not reach:
-            return torch.empty(0)
-        drawn = [
-            torch.randint(-reach, reach + 1, (count, 2), generator=generator)
-            for generator in self._generators
-        ]
-        return torch.stack(drawn, 1).to(self.canvas.values.device)
-
-
-def _rolled(image: Tensor, shifts: Tensor) -> Tensor:
-    """`torch.roll` of every image (B, C, H, W) by its own rows and columns, (B, 2)."""
-    height, width = image.shape[2:]
-    rows = (torch.arange(height, device=image.device) - shifts[:, :1]) % height
-    columns = (torch.arange(width, device=image.device) - shifts[:, 1:]) % width
-    places = (rows[:, :, None] * width + columns[:, None]).flatten(1)[:, None]
-    rolled = image.flatten(2).gather(2, places.expand(-1, image.shape[1], -1))
-    return rolled.reshape(image.shape)

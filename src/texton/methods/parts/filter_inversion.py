@@ -13,7 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.methods.method import OnStep
-from texton.methods.parts.setup import algorithm_for, finished, make_canvas, make_solver, run
+from texton.methods.parts.setup import (
+    algorithm_for,
+    bytes_each,
+    finished,
+    make_canvas,
+    make_solver,
+    run,
+)
 from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.codes import check_channel, energy_shares, total_map
 from texton.network.device import Compute, in_batches
@@ -70,15 +77,8 @@ class FilterInversion:
 
     @property
     def bytes_each(self) -> int:
-        """About what one image takes while it is solved: its codes, their slopes, and as much
-        again for what is worked in."""
-        height, width = self._photo.shape[2:]
-        values = 0
-        for name, layer in self._network.layers.items():
-            values += layer.channels * -(-height // layer.stride) * -(-width // layer.stride)
-            if name == self._layer:
-                break
-        return 3 * values * self._compute.dtype.itemsize
+        """What one image takes while it is solved."""
+        return bytes_each(self._network, self._layer, self._photo.shape, self._compute)
 
     def units(self, channels: Sequence[int] | Mapping[str, Shares]) -> Units:
         """Filters, or the share vectors of directions, (B, C).

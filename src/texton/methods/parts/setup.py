@@ -22,6 +22,7 @@ from texton.solve.objective import Objective
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import Adam, Lbfgs
 from texton.solve.solver import Opening, Solver
+from texton.solve.views import Views
 from texton.version import __version__
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def make_solver(
     square: Tensor,
     opening: Opening | None = None,
     smooth: bool = False,
+    views: Views | None = None,
 ) -> Solver:
     """
     Args:
@@ -69,7 +71,7 @@ def make_solver(
     """
     rule = algorithm_for(settings).rule(canvas, settings, network.mean_colour, square)
     encoder = partial(network.encoder, compute=compute)
-    told = (settings, generators, opening, smooth, compute.arithmetic)
+    told = (settings, generators, opening, smooth, compute.arithmetic, views)
     return Solver(encoder, objective, canvas, rule, *told)
 
 
@@ -88,6 +90,18 @@ def run(solver: Solver, on_step: OnStep | None) -> None:
             on_step(step)
 
 
+def bytes_each(network: Network, layer: str, size: Sequence[int], compute: Compute) -> int:
+    """About what one image (…, H, W) takes while it is solved for a layer: its codes, their
+    slopes, and as much again for what is worked in."""
+    height, width = size[-2:]
+    values = 0
+    for name, known in network.layers.items():
+        values += known.channels * -(-height // known.stride) * -(-width // known.stride)
+        if name == layer:
+            break
+    return 3 * values * compute.dtype.itemsize
+
+
 def check_photo(image: Tensor, network: Network) -> None:
     if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] != network.channels:
         raise TextonError(
@@ -100,15 +114,17 @@ def recorded_settings(
     method: str, task: Task, unit: Unit, settings: SolverSettings, compute: Compute
 ) -> dict[str, Any]:
     """What makes a unit's picture again, as PNG and JSON carry it."""
-    image = task.photo(unit)
     told = task.options.as_json()
+    seen: dict[str, Any] = {"size": [task.size, task.size]}  # of methods that take no photograph
+    if task.photos:
+        image = task.photo(unit)
+        seen = {"photo_hash": content_hash(image), "size": [image.shape[3], image.shape[2]]}
     return {
         "texton": __version__,
         "torch": torch.__version__,
         "method": method,
         **task.network.describe(),
-        "photo_hash": content_hash(image),
-        "size": [image.shape[3], image.shape[2]],
+        **seen,
         "preset": told.pop("preset"),
         "steps_asked": told.pop("steps"),
         "seed": told.pop("seed"),

@@ -1,0 +1,240 @@
+"""Maximising filters, and directions of channel space, of one layer, from noise alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from texton.errors import TextonError
+from texton.methods.method import OnStep
+from texton.methods.parts.setup import bytes_each, finished, make_solver, run
+from texton.methods.result import DEAD_SHARE, Result, Unit
+from texton.network.device import Compute, in_batches
+from texton.solve.canvas import FourierCanvas, pink_noise
+from texton.solve.directions import Units
+from texton.solve.maximise import Diverse, Maximise, Place, check_place
+from texton.solve.objective import Activation, Objective
+from texton.solve.presets import SolverSettings
+from texton.solve.solver import Opening
+from texton.solve.views import Views, Windows, warped
+
+if TYPE_CHECKING:
+    from texton.network.network import Network
+
+_LOUDEST = 2.5
+_GAP = 4  # pixels between pictures that are one
+_SMALLEST_WINDOW, _WINDOW_OF_FIELD = 96, 1.0
+# Receptive fields: below the first a texture's period is a few pixels, and to turn it is to lose
+# it; from the second on what is shown is a thing, and is to be known turned.
+_STIFF, _LIMP = 48, 112
+_SCALE, _DEGREES = 0.1, 10.0
+_HELD_OUT = [  # degrees, share of the image in a window, pixels
+    (degrees, scale, shift)
+    for degrees in (-5.0, 5.0)
+    for scale in (0.95, 1.05)
+    for shift in (0.0, 0.5)
+]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is made as large as it can be.
+
+    Attributes:
+        place: of a neuron; None: the mean of the map.
+        facets: pictures that are one, each unlike the others.
+    """
+
+    layer: str
+    size: int
+    place: Place | None = None
+    facets: int = 1
+    diversity: float = 1.0
+
+
+class Maximisation:
+    """What the filters of one layer share: the views, and what counts as 1.
+
+    That is the layer's mean activation, of all its filters, by pink noise in natural colours: it
+    needs no photograph, and is the same for every picture of the layer and size.
+
+    Raises:
+        TextonError: pictures that are too small for the layer, or a neuron outside them.
+    """
+
+    def __init__(
+        self, network: Network, wanted: Wanted, settings: SolverSettings, compute: Compute
+    ) -> None:
+        self._network, self._wanted = network, wanted
+        self._settings, self._compute = settings, compute
+        self._shape = (network.channels, wanted.size, wanted.size)
+        drawn = [torch.Generator().manual_seed(0)]
+        with torch.no_grad():
+            noise = pink_noise(drawn, self._shape)
+            code = network.encode(noise, wanted.layer, compute.exact())[wanted.layer]
+        self._unit = float(code.float().abs().mean())
+        if not self._unit:
+            raise TextonError(f"'{wanted.layer}' is silent on noise: choose another layer")
+        if wanted.place:
+            check_place(wanted.place, (code.shape[2], code.shape[3]), wanted.layer)
+
+    @property
+    def bytes_each(self) -> int:
+        """What one image takes while it is solved."""
+        return bytes_each(self._network, self._wanted.layer, self._shape, self._compute)
+
+    def solve(
+        self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
+    ) -> Iterator[Result]:
+        """Every unit's picture, side by side; of facets, which hang together, one by one.
+
+        Args:
+            generators: one per picture: of each unit so many as it has facets.
+        """
+        facets = self._wanted.facets
+        if facets == 1:
+            yield from self._solve_once(units, generators, on_step)
+            return
+        for b in range(len(units)):
+            drawn = generators[b * facets : (b + 1) * facets]
+            several = _repeated(units[b : b + 1], facets)
+            yield _as_one(list(self._solve_once(several, drawn, on_step)))
+
+    def _solve_once(
+        self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
+    ) -> Iterator[Result]:
+        started = time.perf_counter()
+        settings, compute = self._settings, self._compute
+        maximise = self._objective(units)
+        objective: Objective = maximise
+        if self._wanted.facets > 1:
+            objective = Diverse(maximise, self._wanted.diversity)
+        canvas = FourierCanvas(
+            generators, self._shape, compute.device, contrast=settings.contrast, loudest=_LOUDEST
+        )
+        where = torch.ones(1, 1, 1, device=compute.device)
+        lift = Activation(self._network.preactivation(self._wanted.layer), units, where)
+        solver = make_solver(
+            self._network,
+            objective,
+            canvas,
+            settings,
+            compute,
+            generators,
+            torch.ones(1),
+            Opening(lift, maximise.activation),
+            views=self._views(generators),
+        )
+        run(solver, on_step)
+        seconds = (time.perf_counter() - started) / len(units)
+        solved = finished(canvas.images(), settings)
+        activations, transfers = self.measure(solved, units)
+        steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
+        for b, activation in enumerate(activations):
+            dead = activation < DEAD_SHARE
+            yield Result(
+                image=solved[b].cpu(),
+                unit=Unit(self._wanted.layer, None if isinstance(units, Tensor) else units[b]),
+                figures={
+                    "activation": activation,
+                    "transfer": None if dead else transfers[b] / activation,
+                    "steps": steps[b],
+                    "starts": starts[b],
+                },
+                status="dead" if dead else "ok",
+                seconds=seconds,
+                trace=tuple(traces[b]),
+            )
+
+    def measure(self, solved: Tensor, units: Units) -> tuple[list[float], list[float]]:
+        """Every image's activation as it is saved, in float32, and its mean under eight views
+        that no solver saw: turned, scaled, half a pixel on."""
+        parts = in_batches(
+            len(units), self._compute, lambda part: self._measured(solved[part], units[part])
+        )
+        activations, transfers = zip(*parts, strict=True)
+        return list(chain.from_iterable(activations)), list(chain.from_iterable(transfers))
+
+    def _measured(self, solved: Tensor, units: Units) -> tuple[list[float], list[float]]:
+        objective, one = self._objective(units), torch.ones(len(solved))
+
+        def activation(images: Tensor) -> Tensor:
+            codes = self._network.encode(images, self._wanted.layer, self._compute.exact())
+            return objective.activation(codes)
+
+        with torch.no_grad():
+            seen = [
+                activation(
+                    warped(
+                        solved,
+                        solved.shape[2:],
+                        one * torch.tensor(degrees).deg2rad(),
+                        one * scale,
+                        (shift, shift),
+                    )
+                )
+                for degrees, scale, shift in _HELD_OUT
+            ]
+            return activation(solved).tolist(), torch.stack(seen).mean(0).tolist()
+
+    def _objective(self, units: Units) -> Maximise:
+        wanted = self._wanted
+        return Maximise(wanted.layer, units, self._compute.device, self._unit, wanted.place)
+
+    def _views(self, generators: Sequence[torch.Generator]) -> Views:
+        """Windows that go with the receptive field."""
+        field = field_of(self._network, self._wanted.layer)
+        stride = self._network.layer(self._wanted.layer).stride
+        loose = min(1.0, max(0.0, (field - _STIFF) / (_LIMP - _STIFF)))
+        told = partial(Windows, generators, scale=loose * _SCALE, degrees=loose * _DEGREES)
+        size = self._wanted.size
+        if self._wanted.place:
+            return told((size, size), reach=min(field // 4, 16))
+        least = max(_SMALLEST_WINDOW, round(_WINDOW_OF_FIELD * field))
+        side = min(size, -(-least // stride) * stride)
+        return told((side, side))
+
+
+def field_of(network: Network, layer: str) -> int:
+    """A layer's receptive field in pixels, measured where it cannot be added up; a lot, where it
+    has no end."""
+    field = network.layer(layer).receptive_field
+    return field or network.measured_layers[layer].receptive_field or 10_000
+
+
+def _repeated(units: Units, times: int) -> Units:
+    if isinstance(units, Tensor):
+        return units.repeat_interleave(times, 0)
+    return [unit for unit in units for _ in range(times)]
+
+
+def _as_one(facets: list[Result]) -> Result:
+    """Pictures in rows, white between them, and the means of their figures."""
+    images = [facet.image for facet in facets]
+    channels, height, width = images[0].shape
+    columns = -(-len(images) // max(1, round(len(images) ** 0.5)))
+    rows = -(-len(images) // columns)
+    shape = (channels, rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP)
+    sheet = torch.ones(shape)
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + _GAP), (index % columns) * (width + _GAP)
+        sheet[:, top : top + height, left : left + width] = image
+    figures: dict[str, float | None] = {}
+    for key in facets[0].figures:
+        known = [x for facet in facets if (x := facet.figures[key]) is not None]
+        figures[key] = sum(known) / len(known) if known else None
+    dead = all(facet.status == "dead" for facet in facets)
+    return replace(
+        facets[0],
+        image=sheet,
+        figures=figures,
+        status="dead" if dead else "ok",
+        seconds=sum(facet.seconds for facet in facets),
+    )

@@ -1,0 +1,88 @@
+"""What is made as large as it can be: a filter's activation; minus it is minimised.
+
+Values are negative, in a unit that stays the same from step to step, so that a trace tells how far
+it has come.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texton.errors import TextonError
+from texton.solve.directions import Directions, Units
+from texton.solve.objective import Codes, Objective
+
+Place = tuple[int, int]  # a row and a column of a code
+
+
+class Maximise(Objective):
+    """Minus the activation along a direction, Σ u_c φ_c: averaged over the map, or at one place.
+
+    Unlike `Activation`, which divides by its own size in every step.
+
+    Args:
+        layer: a name that ``Network.encode`` knows.
+        units: what each image of the batch shows: a filter, or a row of shares (B, C), negative
+            ones too.
+        unit: what counts as 1.
+        place: the neuron; None: all of them.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        units: Units,
+        device: torch.device,
+        unit: float = 1.0,
+        place: Place | None = None,
+    ) -> None:
+        self.layers = (layer,)
+        self._directions = Directions(units, device)
+        self._place = place
+        self._unit = unit
+
+    def activation(self, codes: Codes) -> Tensor:
+        """(B,), in units."""
+        own = self._directions.along(codes[self.layers[0]])
+        if self._place is None:
+            return own.mean((1, 2)) / self._unit
+        return own[:, self._place[0], self._place[1]] / self._unit
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        return -self.activation(codes)
+
+
+class Diverse(Objective):
+    """The pictures of a batch are one: each counts for less, the more it is like the others.
+
+    (1 − w · likeness) times the activation; the likeness is the mean cosine between the Gram
+    matrices of the layer's code (after Lucid).
+    """
+
+    def __init__(self, maximise: Maximise, weight: float) -> None:
+        self.layers = maximise.layers
+        self._maximise, self._weight = maximise, weight
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        errors = self._maximise(codes, image)
+        code = codes[self.layers[0]].float().flatten(2)
+        grams = F.normalize((code @ code.mT).flatten(1))
+        likeness = grams @ grams.T
+        others = (likeness.sum(1) - likeness.diagonal()) / max(1, len(code) - 1)
+        return errors * (1 - self._weight * others)
+
+
+def check_place(place: Place, extent: Place, layer: str) -> None:
+    """Refuse a neuron that the map has not.
+
+    Raises:
+        TextonError: it lies outside.
+    """
+    rows, columns = extent
+    if not (0 <= place[0] < rows and 0 <= place[1] < columns):
+        raise TextonError(
+            f"{layer} has {rows}×{columns} neurons here, none at {place[0]},{place[1]}: "
+            f"use rows 0 to {rows - 1}, columns 0 to {columns - 1}"
+        )

@@ -1,0 +1,128 @@
+"""Activation maximisation: from noise, of filters that answer, and of those that are silent."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers import Run, Sleepy, assert_refused
+from texton import Network, TextonError
+from texton.images.files import read_image
+from texton.methods.maximisation import maximize
+from texton.methods.parts.maximising import field_of
+
+
+@pytest.fixture(scope="module")
+def stripes() -> Network:
+    """Filter 0 answers red upright stripes of 8 pixels, 1 green lying ones, 2 their difference
+    from it; 3 is silent without light."""
+    conv = nn.Conv2d(3, 4, 8, padding=4)
+    wave = (torch.arange(8) * torch.pi / 4).sin()
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.bias.copy_(torch.tensor([0, 0, 0, -2.5]))
+        conv.weight[0, 0] = wave.expand(8, 8) / 16
+        conv.weight[1, 1] = wave[:, None].expand(8, 8) / 16
+        conv.weight[2, 1] = -wave.expand(8, 8) / 16
+        conv.weight[3] = 1 / 64
+    module = nn.Sequential(conv, nn.ReLU(), nn.AvgPool2d(2))
+    return Network(module, name="stripes", mean=0.5, std=0.5)
+
+
+def energy_by(image: torch.Tensor, colour: int) -> tuple[float, float]:
+    """How much a colour varies along rows and along columns."""
+    plane = image[colour]
+    return float(plane.diff(dim=1).abs().mean()), float(plane.diff(dim=0).abs().mean())
+
+
+def test_the_picture_shows_what_the_filter_answers(stripes: Network) -> None:
+    red = maximize(stripes, "1", 0, size=48, steps=60)
+    along, across = energy_by(red.image, 0)
+    assert along > 1.5 * across
+    green = maximize(stripes, "1", 1, size=48, steps=60)
+    along, across = energy_by(green.image, 1)
+    assert across > 1.3 * along
+    assert red.activation > 2 and 0.7 < red.transfer < 1.1
+    assert len(red.trace) == 60 and red.trace[-1] < 0 and red.trace[-1] < red.trace[10]
+    assert 0.05 < float(red.image.std()) < 0.4  # neither grey nor nothing but full colours
+
+
+def test_same_seed_same_picture(stripes: Network) -> None:
+    first = maximize(stripes, "2", 0, size=32, steps=5, seed=3)
+    again = maximize(stripes, "2", 0, size=32, steps=5, seed=3)
+    other = maximize(stripes, "2", 0, size=32, steps=5, seed=4)
+    assert torch.equal(first.image, again.image)
+    assert not torch.equal(first.image, other.image)
+    assert first.settings["size"] == [32, 32] and "photo_hash" not in first.settings
+
+
+def test_a_silent_filter_is_warmed_up_and_a_dead_one_named() -> None:
+    module = Sleepy()
+    with torch.no_grad():
+        module.conv.bias[1] = -10  # silent on all that is no brighter than grey
+    network = Network(module)
+    with pytest.raises(TextonError, match="no channel 3"):
+        maximize(network, "relu", 3, size=24)
+    dead = maximize(network, "relu", 2, size=24, steps=40)
+    assert dead.status == "dead" and dead.activation == 0 and dead.transfer is None
+    assert dead.starts >= 2
+    woken = maximize(network, "relu", 1, size=24, steps=80)
+    assert woken.status == "ok" and woken.activation > 0.1
+
+
+def test_a_neuron_is_answered_at_its_place_alone(stripes: Network) -> None:
+    made = maximize(stripes, "1", 0, size=64, steps=40, at=(16, 40))
+    code = stripes.encode(made.image[None], "1")["1"][0, 0]
+    row, column = divmod(int(code.argmax()), code.shape[1])
+    assert row in range(14, 19) and column in range(38, 43)
+    assert float(code[16, 40]) > 4 * float(code.mean())
+    with pytest.raises(TextonError, match="65×65 neurons here, none at 99,0"):
+        maximize(stripes, "1", 0, size=64, at=(99, 0))
+    with pytest.raises(TextonError, match="a row and a column"):
+        maximize(stripes, "1", 0, at=(1, 2, 3))
+
+
+def test_several_pictures_of_a_filter_are_one_sheet(stripes: Network) -> None:
+    made = maximize(stripes, "1", 0, size=32, steps=8, diversity=3)
+    assert made.image.shape == (3, 68, 68)
+    tiles = [made.image[:, :32, :32], made.image[:, :32, 36:], made.image[:, 36:, :32]]
+    assert not torch.equal(tiles[0], tiles[1]) and not torch.equal(tiles[1], tiles[2])
+    assert float(made.image[:, 36:, 36:].min()) == 1  # nothing
+    assert torch.equal(made.image, maximize(stripes, "1", 0, size=32, steps=8, diversity=3).image)
+
+
+def test_a_receptive_field_that_is_not_known_is_measured() -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 5, padding=2)
+            self.last = nn.Conv2d(3, 2, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.last(x + self.conv(x))
+            return out
+
+    assert field_of(Network(Sum()), "last") == 7
+
+
+def test_the_command_makes_it_again_from_what_the_picture_says(run: Run) -> None:
+    made = run("maximize", "relu1_2:3", "--size", 32, "--steps", 3, "--json")
+    assert made.code == 0, made.err
+    found = json.loads(made.out)
+    assert found["image"] == "relu1_2-3.png" and found["units"][0]["activation"] is not None
+    told = run("info", found["image"]).out.splitlines()[-1]
+    words = shlex.split(told)
+    assert words[:3] == ["texton", "maximize", "relu1_2:3"]
+    words[words.index("-o") + 1] = "again.png"
+    assert run(*words[1:]).code == 0
+    assert torch.equal(read_image("again.png"), read_image("relu1_2-3.png"))
+
+
+def test_mistakes_are_one_line(run: Run) -> None:
+    assert_refused(run("maximize", "relu4_2:top3"), "top3 is of a photograph")
+    assert_refused(run("maximize", "relu4_2:3", "--preset", "paper"), "use fast, normal or fine")
+    assert_refused(run("maximize", "relu4_2:3", "--at", "3"), "a row and a column")

@@ -54,9 +54,10 @@ TABLES = {
     "reallocation": {"distances": 3 * 5, "trends": 3 * (3 + 2)},
     "style-identity": {"retrieval": 3 * 6 + 3, "by_layer": 2},
     "energy-or-gram": {"distances": 4 * 4, "pictures": 4 * 9, "explained": 2 * 2},
+    "parts": {"changes": 2 * 4},
 }
 LAYERS = {"figure1": "relu3_2,relu4_2", "figure3": "relu1_2,relu2_2", "depth": "relu1_2,relu2_2"}
-LAYERS["specific-texture"] = LAYERS["figure3"]
+LAYERS["specific-texture"] = LAYERS["parts"] = LAYERS["figure3"]
 
 
 @pytest.fixture(scope="module")

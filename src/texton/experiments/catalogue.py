@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from texton.errors import TextonError, near_names
 from texton.experiments.claims import (
+    assembly,
     depth,
     energy_or_gram,
     reallocation,
@@ -24,6 +25,7 @@ _MODULES = (
     reallocation,
     style_identity,
     energy_or_gram,
+    assembly,
 )
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in _MODULES}
 

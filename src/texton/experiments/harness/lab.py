@@ -138,17 +138,20 @@ class Lab:
             self._tell(f"{self.name}: {len(wanted)} pictures{done}, about {about}")
         for key in wanted.keys() - missing.keys():
             self._note(key)
-        networks = {one.source: one.network for one in series}
-        work = SeriesWork(self._folder, wanted, self.settings(), networks)
-        jobs = [
-            keys[start : start + _JOB]
-            for one in series
-            if (keys := [key for key in one.keys if missing.get(key) is one])
-            for start in range(0, len(keys), _JOB)
-        ]
-        with closing(self._run(jobs, work)) as made:
-            for one in made:
-                self._note(one.unit)
+        for here in (False, True):
+            asked = {key: pair for key, pair in wanted.items() if pair[0].here == here}
+            networks = {one.source: one.network for one, _ in asked.values()}
+            work = SeriesWork(self._folder, asked, self.settings(), networks)
+            jobs = [
+                keys[start : start + _JOB]
+                for one in series
+                if one.here == here
+                and (keys := [key for key in one.keys if missing.get(key) is one])
+                for start in range(0, len(keys), _JOB)
+            ]
+            with closing(self._run(jobs, work, None if here else self._engine)) as made:
+                for one in made:
+                    self._note(one.unit)
 
     def made(self, series: Series) -> list[Made]:
         """The pictures of a series, in its order; what is not there is made."""
@@ -168,13 +171,13 @@ class Lab:
         return self.options.network if network is self.network else str(self._twin)
 
     def _run(
-        self, jobs: Sequence[Sequence[str]], work: SeriesWork
+        self, jobs: Sequence[Sequence[str]], work: SeriesWork, engine: Engine | None
     ) -> Generator[Finished[str], None, None]:
-        if self._engine is None:
+        if engine is None:
             for job in jobs:
                 yield from work(job)
         elif jobs:
-            yield from self._engine.run(jobs, work)
+            yield from engine.run(jobs, work)
 
     def _find(self, key: str) -> Made | None:
         return self._folder.find(key, self.network.channels)

@@ -31,6 +31,7 @@ class Series:
         units, keys: what each picture is of, and where it is kept.
         layer, evaluations: how long a picture takes: so many of the network up to that layer.
         shares: (units, C) share vectors of directions; None where there are none.
+        here: the network has been changed, no name loads it: made in this process alone.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Series:
     layer: str
     evaluations: float
     shares: Tensor | None = None
+    here: bool = False
 
     @property
     def seed(self) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from texton.images.files import read_image as read_image
     from texton.images.files import read_settings as read_settings
     from texton.images.files import write_image as write_image
+    from texton.methods.activation_map import activation_map as activation_map
     from texton.methods.code_inversion import invert as invert
     from texton.methods.code_inversion import invert_random as invert_random
     from texton.methods.code_inversion import invert_ranks as invert_ranks
@@ -37,6 +38,7 @@ else:
     _FACE = {
         "errors": "TextonError",
         "images.files": "read_image read_settings write_image",
+        "methods.activation_map": "activation_map",
         "methods.code_inversion": "invert invert_random invert_ranks",
         "methods.feature_map_inversion": (
             "invert_direction invert_filter invert_filters iter_filters"

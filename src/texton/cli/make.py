@@ -195,7 +195,7 @@ class _Making:
         for result in done:
             note = "dead" if result.status == "dead" else ""
             label = "" if result.channel is None else str(result.channel)
-            tile = Tile(result.image, label, note, net.bands)
+            tile = Tile(result.image, label, note, result.settings.get("bands"))
             rows.setdefault(result.layer or "", []).append(tile)
         sheet = make_sheet(list(rows.items()), net.name if "@random" in net.name else "")
         units = [result.record() for result in done]

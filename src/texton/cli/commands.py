@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from texton.cli import atlas, experiment, lists, style
+from texton.cli import atlas, experiment, lists, scan, style
 from texton.cli.make import command_for
 from texton.cli.parameters import Command
 from texton.methods.catalogue import methods
@@ -35,6 +35,7 @@ def app(words: Sequence[str]) -> typer.Typer:
         "compare": style.compare_command,
         "top": style.top_command,
         "experiment": experiment.experiment_command,
+        "scan": scan.scan_command,
         "layers": lists.layers_command,
         "networks": lists.networks_command,
         "info": lists.info_command,

@@ -92,8 +92,12 @@ class Network:
 
     def edges(self, layer: str, axis: int) -> Edges:
         """From where to where a layer's units see along an axis, measured."""
+        return self.edges_of([layer], axis)[layer]
+
+    def edges_of(self, layers: Iterable[str], axis: int) -> dict[str, Edges]:
+        """The same of several layers, in the time of one."""
         told = (self._traced(), self.prepare, self.channels, self._trace)
-        return edges_along(*told, [layer], axis)[layer]
+        return edges_along(*told, list(layers), axis)
 
     @cached_property
     def _trace(self) -> Trace:

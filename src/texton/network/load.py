@@ -23,6 +23,8 @@ FORMS = {
     "vgg19@random": "the same architecture with random weights; @random7 draws them with seed 7",
     "torchvision:NAME[@WEIGHTS]": "any of torchvision's, pretrained; @random for random weights",
     "timm:NAME[@random]": "any of timm's, pretrained; @random for random weights",
+    "transformers:PATH_OR_NAME[@random]": "a vision model of Hugging Face, from safetensors",
+    "onnx:FILE": "a network in an ONNX file, converted to torch",
     "FILE.py:FUNCTION": "your own: returns a module, or (module, preprocessing)",
 }
 POOLINGS = ("avg", "max")
@@ -40,7 +42,8 @@ def load_network(
 
     Args:
         network: a built-in name; ``"torchvision:resnet50"`` (``@IMAGENET1K_V1`` for certain
-            weights, ``@random`` for random ones); ``"timm:…"``; ``"path/to/file.py:function"``,
+            weights, ``@random`` for random ones); ``"timm:…"``, ``"transformers:…"``,
+            ``"onnx:file.onnx"``; ``"path/to/file.py:function"``,
             a function that returns a module or (module, {"mean", "std", "input_range",
             "channels"}); or an ``nn.Module``, whose attributes of these names are honoured.
             What nobody says is assumed and recorded in ``details["assumed"]``.

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from texton.errors import TextonError
 from texton.network.hubs import from_timm, from_torchvision
+from texton.network.hugging_face import from_transformers
+from texton.network.onnx_file import from_onnx
 from texton.network.told import Source, described, random_seed
 from texton.network.user_file import from_file
 from texton.network.weights import load_weights
 
-SCHEMES = ("torchvision", "timm")
+SCHEMES: dict[str, Callable[[str, str, str, int | None], Source]] = {
+    "torchvision": from_torchvision,
+    "timm": from_timm,
+    "transformers": from_transformers,
+}
 
 
 def from_spec(spec: str, weights: str | Path | None) -> Source | None:
-    """``torchvision:NAME[@weights|@random]``, ``timm:NAME[@random]``, ``file.py:function``.
+    """``torchvision:NAME[@weights|@random]``, ``timm:…``, ``transformers:…``, ``onnx:FILE``,
+    ``file.py:function``.
 
     ``@random7`` draws the random weights with seed 7; ``@random`` is ``@random0``.
 
@@ -32,19 +41,27 @@ def from_spec(spec: str, weights: str | Path | None) -> Source | None:
     if colon and scheme.endswith(".py"):
         return _loaded(from_file(spec, Path(scheme), rest), weights)
     scheme, colon, rest = spec.partition(":")
-    if scheme not in SCHEMES or not colon:
+    if not colon:
         return None
-    name, _, tag = rest.partition("@")
+    if scheme == "onnx":
+        return _loaded(from_onnx(spec, rest), weights)
+    if scheme not in SCHEMES:
+        return None
+    name, tag = _split(rest)
     if tag and weights is not None:
         raise TextonError(f"'{spec}' names weights and so does --weights: leave one of them out")
     if weights is not None:
         tag = "random0"
-    seed = random_seed(tag)
-    make = from_torchvision if scheme == "torchvision" else from_timm
-    source = make(spec, name, tag, seed)
+    source = SCHEMES[scheme](spec, name, tag, random_seed(tag))
     if weights is not None:
-        return _loaded(Source(source.module, f"{scheme}:{name}", source.preprocessing), weights)
+        return _loaded(replace(source, name=f"{scheme}:{name}"), weights)
     return source
+
+
+def _split(rest: str) -> tuple[str, str]:
+    """``NAME@TAG`` as its two parts; a folder's name may have the character in it."""
+    name, at, tag = rest.rpartition("@")
+    return (name, tag) if at and not Path(rest).exists() else (rest, "")
 
 
 def from_module(module: nn.Module, weights: str | Path | None = None) -> Source:

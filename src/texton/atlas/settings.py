@@ -23,6 +23,7 @@ SIZE = 128
 USUAL = {"preset": "fast"}  # of many pictures each may be quick
 
 
+_WHENCE = ("weights", "checkpoint")  # of one hash, they may come from another file
 _NEEDED = ("size", "enlarge", "device", "dtype", "memory_format", "network_details")
 
 
@@ -90,7 +91,7 @@ def complete(
         **compute.describe(),
         "pictures": _pictures(options),
         "preprocessing": network.preprocessing,
-        "network_details": {k: v for k, v in network.details.items() if k != "weights"},
+        "network_details": {k: v for k, v in network.details.items() if k not in _WHENCE},
     }
     told: dict[str, Any] = json.loads(json.dumps(settings, default=str))
     return told

@@ -25,7 +25,9 @@ Json = Annotated[bool, JSON]
 
 
 def tell_assumed(network: Network) -> None:
-    """To stderr: what nobody has said about the network, and what it does to images itself."""
+    """To stderr: what is taken for granted or was found, of its weights and of its images."""
+    if checkpoint := network.details.get("checkpoint"):
+        print(f"{network.details['weights']}: {checkpoint}", file=sys.stderr)
     if assumed := network.details.get("assumed"):
         print(f"{network.name}: assumed {assumed}", file=sys.stderr)
     if inside := network.details.get("inside"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from texton.errors import TextonError, first_line
 from texton.network.hooks import is_looked_into
+from texton.network.wrappers import copy_module
 
 
 class WeightsVersion:
@@ -52,7 +52,7 @@ def frozen_copy(module: nn.Module, name: str) -> nn.Module:
     if all(map(_is_torchs, module.modules())) and all(map(_is_settled, weights)):
         memo = {id(w): nn.Parameter(w.detach(), requires_grad=False) for w in weights}
     try:
-        copied = copy.deepcopy(module, memo).eval().requires_grad_(False)
+        copied = copy_module(module, memo).eval().requires_grad_(False)
     except (RuntimeError, TypeError) as error:
         raise TextonError(f"{name} cannot be copied: {first_line(error)}") from error
     for part in copied.modules():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from texton.network.wrappers import copy_module
 
 _SIDES = (64, 224, 32, 96, 128, 299, 384, 28)
 _FIRST = (nn.Conv2d, nn.BatchNorm2d)
@@ -124,7 +125,7 @@ def _sharing_weights(module: nn.Module) -> nn.Module:
     """A copy in evaluation mode with the same weights, buffers of its own, and nobody's hooks."""
     held = {id(x): x for part in module.modules() for x in vars(part).values() if _is_tensor(x)}
     memo: dict[int, Any] = held | {id(x): x for x in module.parameters()}
-    copied = copy.deepcopy(module, memo | {id(x): x.detach().clone() for x in module.buffers()})
+    copied = copy_module(module, memo | {id(x): x.detach().clone() for x in module.buffers()})
     for part in copied.modules():
         for hooks in (part._forward_hooks, part._forward_pre_hooks):
             for key in [key for key, hook in hooks.items() if not _is_torchs(hook)]:

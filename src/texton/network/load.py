@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from texton.errors import TextonError, install, near_names, optional
+from texton.network.fit import misfit
 from texton.network.network import Network
 from texton.network.sources import from_module, from_spec
 from texton.network.told import IMAGENET, Source, random_seed
-from texton.network.weights import VGG19_BLOCKS, load_weights, misfit, paper_vgg19, vgg19_from_file
+from texton.network.weights import VGG19_BLOCKS, load_weights, paper_vgg19, vgg19_from_file
 
 NETWORKS = {
     "vgg19": "VGG-19 of ILSVRC-2014 (Simonyan & Zisserman), the paper's network; average pooling",
@@ -91,18 +92,17 @@ def _vgg19_network(
     weights: str | Path | None, pooling: str, bands: Sequence[int] | None
 ) -> Network:
     if weights is None:
-        state, torchvision, origin = paper_vgg19(), False, "ILSVRC-2014"
+        state, torchvision, found = paper_vgg19(), False, {"weights": "ILSVRC-2014"}
     else:
-        state, torchvision = vgg19_from_file(weights)
-        origin = str(weights)
+        state, torchvision, found = vgg19_from_file(weights)
     return Network(
-        _vgg19(state, pooling, origin),
+        _vgg19(state, pooling, found["weights"]),
         name="vgg19",
         mean=IMAGENET["mean"] if torchvision else _CAFFE_MEAN,
         std=IMAGENET["std"] if torchvision else 1.0,
         input_range=1.0 if torchvision else 255.0,
         bands=bands,
-        details={"weights": origin, "pooling": pooling},
+        details={**found, "pooling": pooling},
     )
 
 
@@ -144,12 +144,12 @@ def _efficientnet_lite0(weights: str | Path | None) -> Source:
     if path is None:
         raise TextonError("EfficientNet-lite0's weights are missing: reinstall their package")
     module = package.EfficientNet.from_name("efficientnet-lite0")
-    load_weights(module, path, "efficientnet_lite0")
+    found = load_weights(module, path, "efficientnet_lite0")
     return Source(
         module,
         "efficientnet_lite0",
         {"mean": 127.0, "std": 128.0, "input_range": 255.0, "channels": 3},
-        {"weights": path.name if weights is None else str(weights)},
+        found if weights is not None else {"weights": path.name},
     )
 
 
@@ -165,7 +165,7 @@ def _vgg19(state: dict[str, Tensor], pooling: str, origin: str) -> nn.Module:
             entering = filters
         parts[f"pool{block}"] = nn.AvgPool2d(2) if pooling == "avg" else nn.MaxPool2d(2)
     module = nn.Sequential(parts)
-    if problem := misfit(module, state):
+    if problem := misfit(module.state_dict(), state):
         raise TextonError(f"'{origin}' is not a VGG-19: {problem}")
     module.load_state_dict(state, assign=True)
     module = module.to(memory_format=torch.channels_last)  # as it is computed: shared, not copied

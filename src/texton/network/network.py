@@ -16,6 +16,7 @@ from texton.network.frozen import WeightsVersion, check_weights, frozen_copy, we
 from texton.network.hooks import Collected, collect
 from texton.network.layers import Layer, Trace, trace_layers
 from texton.network.receptive import Edges, edges_along, measure_fields
+from texton.network.wrappers import unwrapped
 
 try:
     from texton.network.fast import make_lean
@@ -66,7 +67,7 @@ class Network:
         self.details = dict(details or {})
         if self.saves_planes:
             self.details["bands"] = list(self.bands)
-        self.module = module
+        self.module = unwrapped(module)
         self._mean = _per_channel(mean, channels, "mean")
         self._std = _per_channel(std, channels, "std")
         self._range = _per_channel(input_range, 1, "input_range").item()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from texton.network.onnx_file import from_onnx
 from texton.network.told import Source, described, random_seed
 from texton.network.user_file import from_file
 from texton.network.weights import load_weights
+from texton.network.wrappers import copy_module, unwrapped
 
 SCHEMES: dict[str, Callable[[str, str, str, int | None], Source]] = {
     "torchvision": from_torchvision,
@@ -66,15 +66,16 @@ def _split(rest: str) -> tuple[str, str]:
 
 def from_module(module: nn.Module, weights: str | Path | None = None) -> Source:
     """A module as it is; its own ``mean``, ``std``, ``input_range``, ``channels`` are honoured."""
+    module = unwrapped(module)
     source = described(module, type(module).__name__, {})
     if weights is not None:  # into a copy: the module is the caller's
-        source = Source(copy.deepcopy(module), source.name, source.preprocessing, source.details)
+        source = Source(copy_module(module), source.name, source.preprocessing, source.details)
     return _loaded(source, weights)
 
 
 def _loaded(source: Source, weights: str | Path | None) -> Source:
     if weights is None:
         return source
-    load_weights(source.module, weights, source.name)
-    details = {**source.details, "weights": str(weights)}
+    found = load_weights(source.module, weights, source.name)
+    details = {**source.details, **found}
     return Source(source.module, source.name, source.preprocessing, details)

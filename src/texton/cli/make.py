@@ -17,6 +17,7 @@ from texton.cli.parameters import Command, command, options_from, parameters_of,
 from texton.cli.progress import progress
 from texton.errors import TextonError
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of
+from texton.methods.directions import labels, spec_of
 from texton.methods.method import Method, Task
 from texton.methods.options import Options, declarations
 from texton.methods.result import Unit
@@ -49,7 +50,11 @@ def command_for(method: Method) -> Command:
         found.append(required("photo", Path, "An image file, or a .npy."))
     if (axis := _axis(method)) is not None:
         name, metavar, help = _SPECS[axis]
-        found.append(required(name, list[str], help, metavar))
+        if method.named is None:
+            found.append(required(name, list[str], help, metavar))
+        else:
+            said = typer.Argument(metavar=metavar, help=help, show_default=False)
+            found.append(plain(name, list[str] | None, None, said))
     declared = parameters_of(method.options)
     found += [one for one in declared if one.default is one.empty]
     found.append(plain("out", Path | None, None, o.OUT))
@@ -136,7 +141,12 @@ class _Making:
 
     def _units(self, net: Network, image: Any) -> Iterator[Unit]:
         axis = _axis(self.method)
-        if axis == "channel":
+        named = self.method.named and self.method.named(self.options, net, self.specs)
+        if axis is not None and not self.specs and not named:
+            raise TextonError("name " + _SPECS[axis][2].rstrip(".").replace("Filters", "filters"))
+        if named is not None:
+            yield from named
+        elif axis == "channel":
             from texton.network.choose import parse_filters
 
             for group in parse_filters(self.specs, net, image):
@@ -164,9 +174,9 @@ class _Making:
             raise TextonError(f"'{self.each}' is not a folder: name one for --each")
         places = {}
         for unit in task.units:
-            path = self.each / f"{_spec(unit).replace(':', '-')}.png"
+            path = self.each / f"{spec_of(unit).replace(':', '-')}.png"
             o.check_output(path, self.force, task.network.saves_planes)
-            places[unit] = _Place(path, self._command([_spec(unit)], path))
+            places[unit] = _Place(path, self._command([spec_of(unit)], path))
         return places
 
     def _command(self, specs: list[str], path: Path) -> str:
@@ -192,9 +202,8 @@ class _Making:
         from texton.images.sheets import Tile, make_sheet
 
         rows: dict[str, list[Tile]] = {}
-        for result in done:
+        for result, label in zip(done, labels([x.unit for x in done]), strict=True):
             note = "dead" if result.status == "dead" else ""
-            label = "" if result.channel is None else str(result.channel)
             tile = Tile(result.image, label, note, result.settings.get("bands"))
             rows.setdefault(result.layer or "", []).append(tile)
         sheet = make_sheet(list(rows.items()), net.name if "@random" in net.name else "")
@@ -220,10 +229,6 @@ class _Making:
 def _axis(method: Method) -> str | None:
     """What a command line names beside the photograph."""
     return next((axis for axis in ("channel", "layer") if axis in method.axes), None)
-
-
-def _spec(unit: Unit) -> str:
-    return f"{unit.layer}" if unit.channel is None else f"{unit.layer}:{unit.channel}"
 
 
 def _line(method: Method, result: Result) -> str:

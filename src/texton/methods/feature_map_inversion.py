@@ -8,8 +8,8 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
+from texton.methods.directions import Directed, check_filters, named_units, shares_of
 from texton.methods.method import ERROR, STARTS, STEPS, Figure, Method, OnStep, Task
-from texton.methods.options import Solving, option
 from texton.methods.result import Result, Unit
 from texton.solve.presets import solver_settings
 
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FilterOptions(Solving):
-    """Of ``texton filter``. ``directions``: shares by filter, by the name that units give."""
-
-    directions: Any = option(None, "Directions of channel space.", hidden=True)
+class FilterOptions(Directed):
+    """Of ``texton filter``."""
 
 
 def invert_filter(
@@ -123,6 +121,7 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import check_photo, compute_for, recorded_settings
     from texton.network.device import in_batches
+    from texton.solve.directions import shares_by_filter
 
     if any(x.channel is None and x.direction is None for x in wanted):
         raise TextonError(f"{wanted[0].layer} alone is no filter: name a channel")
@@ -133,7 +132,7 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     inversion = FilterInversion(image, task.network, layer, settings, compute)
     directed = wanted[0].direction is not None
     units = inversion.units(
-        {x.direction or "": _shares(told, x) for x in wanted}
+        {x.direction or "": _shares(task, x) for x in wanted}
         if directed
         else [x.channel or 0 for x in wanted]
     )
@@ -148,15 +147,14 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     parts = in_batches(len(wanted), compute, solve, inversion.bytes_each)
     side_by_side = chain.from_iterable(parts)
     for unit, result in zip(wanted, side_by_side, strict=True):
-        own = {unit.direction: _shares(told, unit)} if directed else None
-        alone = replace(task, options=replace(told, directions=own))
+        own = {unit.direction: shares_by_filter(_shares(task, unit))} if directed else None
+        alone = replace(task, options=replace(told, direction=None, directions=own))
         recorded = recorded_settings(METHOD.name, alone, unit, settings, compute)
         yield replace(result, unit=unit, settings=recorded)
 
 
-def _shares(told: FilterOptions, unit: Unit) -> dict[int, float]:
-    """A direction's; its filters are texts where they come out of a file."""
-    return {int(channel): share for channel, share in told.directions[unit.direction].items()}
+def _shares(task: Task, unit: Unit) -> Shares:
+    return shares_of(task.options, unit, task.network.layer(unit.layer or "").channels)
 
 
 METHOD = Method(
@@ -195,5 +193,7 @@ METHOD = Method(
         STARTS,
     ),
     make=make,
+    check=check_filters,
+    named=named_units,
     about="Feature map inversion: one filter gives its picture, several a labelled sheet.",
 )

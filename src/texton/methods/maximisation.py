@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
+from texton.methods.directions import Directed, check_filters, named_units, shares_of
 from texton.methods.method import STARTS, STEPS, Figure, Method, OnStep, Task
-from texton.methods.options import Solving, option
+from texton.methods.options import option
 from texton.methods.result import Result, Unit
 from texton.solve.presets import MAXIMISING, SolverSettings, solver_settings
 
 if TYPE_CHECKING:
     from texton.network.network import Network
+    from texton.solve.directions import Shares
 
 
 @dataclass(frozen=True)
-class MaximiseOptions(Solving):
+class MaximiseOptions(Directed):
     """Of ``texton maximize``."""
 
     preset: str = option("normal", "fast, normal or fine.", choices=MAXIMISING)
     at: tuple[int, ...] | None = option(
         None, "One neuron, ROW,COLUMN of the map: 7,7; the whole map without it.", low=0, named=True
+    )
+    class_: tuple[str, ...] = option(
+        (), "Classes instead of filters: 281, or a name: tabby,beagle.", named=True
     )
     diversity: int = option(
         1, "So many pictures of each, every one unlike the others.", low=1, high=16, named=True
@@ -33,6 +38,8 @@ class MaximiseOptions(Solving):
         super().__post_init__()
         if self.at is not None and len(self.at) != 2:
             raise TextonError("--at is a row and a column of the map, like 7,7")
+        if self.class_ and (self.at or self.direction or self.directions is not None):
+            raise TextonError("a --class has no neurons or directions: leave the others out")
 
     def settings(self) -> SolverSettings:
         return solver_settings(self.preset, steps=self.steps, presets=MAXIMISING)
@@ -40,32 +47,67 @@ class MaximiseOptions(Solving):
 
 def maximize(
     network: Network,
-    layer: str,
-    channel: int,
+    layer: str | None = None,
+    channel: int | Shares | None = None,
     *,
     size: int = 224,
     device: str = "auto",
     on_step: OnStep | None = None,
     **options: Any,
 ) -> Result:
-    """Activation maximisation of one filter, from noise: no photograph has a part in it.
+    """Activation maximisation, from noise: no photograph has a part in it.
 
     Args:
+        channel: a filter of the layer; or a direction of channel space, a vector of a share per
+            filter or ``{4: 1, 17: -0.5}``; its length does not matter.
         size: of the picture's sides, in pixels.
-        options: of `MaximiseOptions`: ``preset``, ``steps``, ``seed``, ``at``, ``diversity``.
+        options: of `MaximiseOptions`: ``preset``, ``steps``, ``seed``, ``at``, ``diversity``;
+            ``class_="tabby"`` instead of a layer and a channel.
 
     Raises:
-        TextonError: an unknown layer, channel, preset or device; numbers out of range; pictures
-            too small for the layer.
+        TextonError: an unknown layer, channel, class, preset or device; numbers out of range;
+            pictures too small for the layer; a class of a network without a classifier.
     """
+    if isinstance(options.get("class_"), (str, int)):
+        options["class_"] = (str(options["class_"]),)
+    if channel is None or isinstance(channel, int):
+        unit = Unit(layer, channel)
+    else:
+        options["directions"], unit = {"direction": channel}, Unit(layer, direction="direction")
     told = MaximiseOptions.of(options)
-    task = Task(network, (Unit(layer, channel),), {}, told, device, size)
+    if told.class_:
+        unit, *_ = _named(told, network, [] if layer is None else [layer]) or [unit]
+    task = Task(network, (unit,), {}, told, device, size)
     return next(make(task, on_step))
+
+
+def _named(told: MaximiseOptions, network: Network, specs: Sequence[str]) -> list[Unit] | None:
+    """Units that are classes or directions."""
+    if not told.class_:
+        return named_units(told, network, specs)
+    if specs:
+        raise TextonError(f"a --class is of no layer: leave '{specs[0]}' out")
+    import torch
+
+    from texton.methods.parts.classifier import CLASS, class_encoder, class_numbers
+    from texton.network.device import choose_compute
+
+    compute = choose_compute("cpu", torch.float32)
+    with torch.no_grad():
+        image = network.mean_colour.expand(1, network.channels, METHOD.size, METHOD.size)
+        count = class_encoder(network, compute)(image)[CLASS].shape[1]
+    return [Unit(CLASS, number) for number in dict.fromkeys(class_numbers(told.class_, count))]
+
+
+def _check(task: Task) -> None:
+    check_filters(task)
+    if task.options.class_:
+        raise TextonError("an atlas is of a network's filters: leave --class out")
 
 
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """The picture of every unit, a filter of a layer."""
-    for _, group in groupby(task.units, key=lambda x: x.layer):
+    for _, group in groupby(task.units, key=lambda x: (x.layer, x.direction is None)):
         yield from _of_one_layer(task, list(group), on_step)
 
 
@@ -73,35 +115,47 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     from texton.methods.parts.maximising import Maximisation, Wanted
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import compute_for, recorded_settings
-    from texton.network.codes import check_channel
     from texton.network.device import in_batches
+    from texton.solve.directions import shares_by_filter
 
     told, layer = task.options, wanted[0].layer or ""
     task = replace(task, size=task.size or METHOD.size)
     settings = told.settings()
     compute = compute_for(settings, task.device)
-    if any(x.channel is None for x in wanted):
+    directed = wanted[0].direction is not None
+    if any(x.channel is None and x.direction is None for x in wanted):
         raise TextonError(f"{layer} alone is no filter: name a channel")
-    channels = [x.channel or 0 for x in wanted]
-    for channel in channels:
-        check_channel(task.network.layer(layer).channels, channel)
     place = None if told.at is None else (told.at[0], told.at[1])
     asked = Wanted(layer, task.size or 0, place, told.diversity)
     maximisation = Maximisation(task.network, asked, settings, compute)
+    units = maximisation.units(
+        {x.direction or "": shares_of(told, x, maximisation.channels) for x in wanted}
+        if directed
+        else [x.channel or 0 for x in wanted]
+    )
 
     def solve(part: slice) -> list[Result]:
         drawn = [
-            generator_for(told.seed, f"facet {facet}" if facet else "", layer, channel)
-            for channel in channels[part]
+            generator_for(told.seed, f"facet {facet}" if facet else "", _from(layer, x), x.channel)
+            for x in wanted[part]
             for facet in range(told.diversity)
         ]
-        return list(maximisation.solve(channels[part], drawn, on_step))
+        return list(maximisation.solve(units[part], drawn, on_step))
 
     each = maximisation.bytes_each * told.diversity
     solved = chain.from_iterable(in_batches(len(wanted), compute, solve, each))
     for unit, result in zip(wanted, solved, strict=True):
-        recorded = recorded_settings(METHOD.name, task, unit, settings, compute)
+        alone = told
+        if directed:
+            own = {unit.direction: shares_by_filter(shares_of(told, unit, maximisation.channels))}
+            alone = replace(told, direction=None, directions=own)
+        asked_for = replace(task, options=alone)
+        recorded = recorded_settings(METHOD.name, asked_for, unit, settings, compute)
         yield replace(result, unit=unit, settings=recorded)
+
+
+def _from(layer: str, unit: Unit) -> str:
+    return layer if unit.direction is None else f"{layer}/{unit.direction}"
 
 
 METHOD = Method(
@@ -131,5 +185,7 @@ METHOD = Method(
         STARTS,
     ),
     make=make,
+    check=_check,
+    named=_named,
     about="Activation maximisation from noise: no photograph has a part in it.",
 )

@@ -105,6 +105,7 @@ class Task:
         return read_image(named, self.size, channels=self.network.channels)
 
 
+Named = Callable[[Any, "Network", Sequence[str]], "Sequence[Unit] | None"]
 Make = Callable[[Task, "OnStep | None"], Iterator["Result"]]
 
 
@@ -120,6 +121,8 @@ class Method:
         options: its declaration; every field has help, bounds, choices (see `options.option`).
         make: results of a task, one after the other as they are made. What it imports beyond
             declarations it imports inside.
+        named: units that a command's options name, of options, network and what else was said
+            (LAYER:CHANNELS, which may then be left out); None where these options name none.
         size: the long edge that its photographs are read at where nobody says.
         about: what ``--help`` says below the title.
         suffix: what the default names of its files end in.
@@ -133,6 +136,7 @@ class Method:
     figures: tuple[Figure, ...]
     make: Make
     check: Callable[[Task], None] | None = None
+    named: Named | None = None
     size: int = 224
     about: str = ""
     suffix: str = ""

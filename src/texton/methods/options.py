@@ -141,7 +141,7 @@ class Declared:
     @property
     def flag(self) -> str:
         """Its name on a command line."""
-        return f"--{self.name.replace('_', '-')}"
+        return f"--{self.name.rstrip('_').replace('_', '-')}"  # class_ is --class
 
     @property
     def base(self) -> Any:
@@ -202,7 +202,7 @@ class Declared:
 
     @property
     def _told(self) -> str:
-        return self.name.replace("_", " ")
+        return self.name.rstrip("_").replace("_", " ")
 
     def _number(self, text: str, kind: Any) -> Any:
         if kind not in (int, float):

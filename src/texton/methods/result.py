@@ -74,7 +74,9 @@ class Result:
 
     def record(self) -> dict[str, Any]:
         """Its unit, figures and status, as ``--json``, sidecars and the PNG carry them."""
-        unit = {"layer": self.layer, "channel": self.channel}
+        unit: dict[str, Any] = {"layer": self.layer, "channel": self.channel}
+        if self.unit.direction is not None:
+            unit["direction"] = self.unit.direction
         return {**unit, **self.figures, "seconds": self.seconds, "status": self.status}
 
     def save(self, path: str | os.PathLike[str], command: str | None = None) -> Path:

@@ -62,11 +62,14 @@ class Directions:
         return torch.addcmul(code, shares[..., None, None], total[:, None], value=-1)
 
 
-def share_vector(shares: Shares, count: int, name: str) -> Tensor:
+def share_vector(shares: Shares, count: int, name: str, signed: bool = False) -> Tensor:
     """A direction's share of each of ``count`` filters, (C,).
 
+    Args:
+        signed: whether shares may be negative.
+
     Raises:
-        TextonError: it is of another length, negative, infinite or all zero.
+        TextonError: it is of another length, infinite or all zero; negative where it may not be.
     """
     if isinstance(shares, Mapping):
         for channel in shares:
@@ -80,10 +83,11 @@ def share_vector(shares: Shares, count: int, name: str) -> Tensor:
             raise TextonError(
                 f"direction '{name}' is {tuple(vector.shape)}: the layer takes ({count},)"
             )
-    if not bool((vector.isfinite() & (vector >= 0)).all()) or not bool(vector.any()):
-        raise TextonError(
-            f"direction '{name}': use shares that are finite, not negative and not all 0"
-        )
+    allowed = vector.isfinite() if signed else vector.isfinite() & (vector >= 0)
+    if not bool(allowed.all()) or not bool(vector.any()):
+        bounds = "and not" if signed else "not negative (as `texton maximize` takes them) and not"
+        comma = "" if signed else ","
+        raise TextonError(f"direction '{name}': use shares that are finite{comma} {bounds} all 0")
     return vector
 
 

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
 from texton.methods.method import OnStep
-from texton.methods.parts.setup import bytes_each, finished, make_solver, run
+from texton.methods.parts.classifier import CLASS, class_encoder
+from texton.methods.parts.setup import bytes_each, finished, run
 from texton.methods.result import DEAD_SHARE, Result, Unit
+from texton.network.codes import check_channel
 from texton.network.device import Compute, in_batches
 from texton.solve.canvas import FourierCanvas, pink_noise
-from texton.solve.directions import Units
+from texton.solve.directions import Shares, Units, share_vector
 from texton.solve.maximise import Diverse, Maximise, Place, check_place
 from texton.solve.objective import Activation, Objective
 from texton.solve.presets import SolverSettings
-from texton.solve.solver import Opening
+from texton.solve.rules import Adam
+from texton.solve.solver import Opening, Solver
 from texton.solve.views import Views, Windows, warped
 
 if TYPE_CHECKING:
-    from texton.network.network import Network
+    from texton.network.network import Encoder, Network
 
 _LOUDEST = 2.5
 _GAP = 4  # pixels between pictures that are one
@@ -77,18 +81,33 @@ class Maximisation:
         self._shape = (network.channels, wanted.size, wanted.size)
         drawn = [torch.Generator().manual_seed(0)]
         with torch.no_grad():
-            noise = pink_noise(drawn, self._shape)
-            code = network.encode(noise, wanted.layer, compute.exact())[wanted.layer]
+            code = self._code(pink_noise(drawn, self._shape))
         self._unit = float(code.float().abs().mean())
         if not self._unit:
             raise TextonError(f"'{wanted.layer}' is silent on noise: choose another layer")
         if wanted.place:
             check_place(wanted.place, (code.shape[2], code.shape[3]), wanted.layer)
 
+        self.channels: int = code.shape[1]
+
     @property
     def bytes_each(self) -> int:
         """What one image takes while it is solved."""
         return bytes_each(self._network, self._wanted.layer, self._shape, self._compute)
+
+    def units(self, directions: Sequence[int] | Mapping[str, Shares]) -> Units:
+        """Filters, or directions as rows of length 1, (B, C).
+
+        Raises:
+            TextonError: the layer has no such filter; shares that are none of its directions.
+        """
+        if isinstance(directions, Mapping):
+            count = self.channels
+            rows = [share_vector(x, count, name, signed=True) for name, x in directions.items()]
+            return F.normalize(torch.stack(rows))
+        for channel in directions:
+            check_channel(self.channels, channel)
+        return list(directions)
 
     def solve(
         self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
@@ -119,17 +138,15 @@ class Maximisation:
         canvas = FourierCanvas(
             generators, self._shape, compute.device, contrast=settings.contrast, loudest=_LOUDEST
         )
-        where = torch.ones(1, 1, 1, device=compute.device)
-        lift = Activation(self._network.preactivation(self._wanted.layer), units, where)
-        solver = make_solver(
-            self._network,
+        solver = Solver(
+            partial(self._encoder, compute=compute),
             objective,
             canvas,
+            Adam(canvas, settings),
             settings,
-            compute,
             generators,
-            torch.ones(1),
-            Opening(lift, maximise.activation),
+            self._opening(maximise, units),
+            arithmetic=compute.arithmetic,
             views=self._views(generators),
         )
         run(solver, on_step)
@@ -166,8 +183,7 @@ class Maximisation:
         objective, one = self._objective(units), torch.ones(len(solved))
 
         def activation(images: Tensor) -> Tensor:
-            codes = self._network.encode(images, self._wanted.layer, self._compute.exact())
-            return objective.activation(codes)
+            return objective.activation({self._wanted.layer: self._code(images)})
 
         with torch.no_grad():
             seen = [
@@ -188,13 +204,33 @@ class Maximisation:
         wanted = self._wanted
         return Maximise(wanted.layer, units, self._compute.device, self._unit, wanted.place)
 
+    def _opening(self, maximise: Maximise, units: Units) -> Opening | None:
+        """For a layer that may be silent, which a classifier never is."""
+        if self._wanted.layer == CLASS:
+            return None
+        where = torch.ones(1, 1, 1, device=self._compute.device)
+        lift = Activation(self._network.preactivation(self._wanted.layer), units, where)
+        return Opening(lift, maximise.activation)
+
+    def _code(self, images: Tensor) -> Tensor:
+        """What the layer says of images, in float32."""
+        return self._encoder([self._wanted.layer], self._compute.exact())(images)[
+            self._wanted.layer
+        ]
+
+    def _encoder(self, layers: Iterable[str], compute: Compute) -> Encoder:
+        if self._wanted.layer == CLASS:
+            return class_encoder(self._network, compute)
+        return self._network.encoder(layers, compute)
+
     def _views(self, generators: Sequence[torch.Generator]) -> Views:
         """Windows that go with the receptive field."""
-        field = field_of(self._network, self._wanted.layer)
-        stride = self._network.layer(self._wanted.layer).stride
+        size = self._wanted.size
+        whole = self._wanted.layer == CLASS
+        field = size if whole else field_of(self._network, self._wanted.layer)
+        stride = 1 if whole else self._network.layer(self._wanted.layer).stride
         loose = min(1.0, max(0.0, (field - _STIFF) / (_LIMP - _STIFF)))
         told = partial(Windows, generators, scale=loose * _SCALE, degrees=loose * _DEGREES)
-        size = self._wanted.size
         if self._wanted.place:
             return told((size, size), reach=min(field // 4, 16))
         least = max(_SMALLEST_WINDOW, round(_WINDOW_OF_FIELD * field))

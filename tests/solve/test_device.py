@@ -36,7 +36,7 @@ def device(request: pytest.FixtureRequest) -> str:
 def exact(device: str) -> Iterator[Compute]:
     """Float32, where what is compared is the order of additions."""
     compute = choose_compute(device, torch.float32)
-    with patch("texton.methods.parts.algorithm.choose_compute", lambda _: compute):
+    with patch("texton.methods.parts.algorithm.choose_compute", lambda *_: compute):
         yield compute
 
 

@@ -82,7 +82,7 @@ def complete(
     if isinstance(options, Solving):
         solving = {key: getattr(options, key) for key in ("preset", "steps", "seed")}
         solving["solver"] = options.solver()
-        compute = compute_for(options.settings(), device)
+        compute = compute_for(network, options, device)
     else:
         compute = choose_compute(device)
     settings = {

@@ -32,6 +32,8 @@ def tell_assumed(network: Network) -> None:
         print(f"{network.name}: assumed {assumed}", file=sys.stderr)
     if inside := network.details.get("inside"):
         print(f"{network.name}: {inside}", file=sys.stderr)
+    for remark in network.remarks:
+        print(f"{network.name} {remark}", file=sys.stderr)
 
 
 def check_suffix(path: Path) -> None:

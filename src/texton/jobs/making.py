@@ -123,7 +123,7 @@ def check_alike(
         if here[key] != there[key]:
             raise TextonError(
                 f"a worker would compute with {key} {here[key]}, {what} with {there[key]}: "
-                "use machines that are alike"
+                "use machines that are alike, or begin with --dtype float32"
             )
 
 

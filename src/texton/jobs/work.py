@@ -127,7 +127,7 @@ class UnitWork(PictureWork[Unit]):
                     f"a worker's texton ({__version__}) has another preset '{options.preset}': "
                     "install the same version everywhere"
                 )
-            compute = compute_for(options.settings(), self.device)
+            compute = compute_for(network, options, self.device)
         check_alike(network, self.manifest.weights_hash, compute.describe(), settings, "the atlas")
         return network
 

@@ -159,7 +159,7 @@ def inverted(task: Task, unit: Unit, modify: Modify | None, on_step: OnStep | No
     setup.check_photo(image, network)
     network.layer(layer)
     settings = _settings(told)
-    compute = setup.compute_for(settings, task.device)
+    compute = setup.compute_for(network, told, task.device)
     with torch.no_grad():
         code = network.encode(image, layer, compute.exact())[layer]
         code = modify(code) if modify else code

@@ -128,7 +128,7 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     image, layer, told = task.photo(wanted[0]), wanted[0].layer or "", task.options
     check_photo(image, task.network)
     settings = solver_settings(told.preset, steps=told.steps)
-    compute = compute_for(settings, task.device)
+    compute = compute_for(task.network, told, task.device)
     inversion = FilterInversion(image, task.network, layer, settings, compute)
     directed = wanted[0].direction is not None
     units = inversion.units(

@@ -121,7 +121,7 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     told, layer = task.options, wanted[0].layer or ""
     task = replace(task, size=task.size or METHOD.size)
     settings = told.settings()
-    compute = compute_for(settings, task.device)
+    compute = compute_for(task.network, told, task.device)
     directed = wanted[0].direction is not None
     if any(x.channel is None and x.direction is None for x in wanted):
         raise TextonError(f"{layer} alone is no filter: name a channel")

@@ -15,6 +15,7 @@ from texton.reading import decimal_number, whole_number
 from texton.solve.presets import MAX_STEPS, PRESETS, SolverSettings, solver_settings
 
 MAX_SEED = 2**63 - 1
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,11 @@ class Solving(Options):
     )
     steps: int | None = option(None, "Exactly so many steps, no early stop.", low=1, high=MAX_STEPS)
     seed: int = option(0, "The same seed gives the same picture.", low=0, high=MAX_SEED)
+    dtype: str = option(
+        "auto",
+        "Steps are computed in float32, bfloat16 or float16; auto: bfloat16 where it is native.",
+        choices=DTYPES,
+    )
 
     def settings(self) -> SolverSettings:
         """What the solver is told."""

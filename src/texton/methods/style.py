@@ -188,7 +188,7 @@ def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     styles = read_styles(task, content, _texture)
     settings = _settings(told)
     algorithm = setup.algorithm_for(settings)
-    compute = algorithm.compute(task.device)
+    compute = setup.compute_for(network, told, task.device)
     generator = generator_for(told.seed, content_hash(content), told.statistic, None)
     started = time.perf_counter()
     picture, taken, trace = None, 0, []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
@@ -13,7 +13,14 @@ from texton.errors import TextonError
 
 T = TypeVar("T")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_SIDE_BY_SIDE = {"cuda": 64, "mps": 8}
 _OF_FREE = 0.7  # of a GPU's free memory: the rest is for what convolutions work in
+_NO_ROOM = (
+    *("out of memory", "outofmemory", "alloc_failed", "std::bad_alloc", "not enough memory"),
+    *("can't allocate memory", "cannot allocate memory", "failed to allocate"),
+    # cuDNN finds no way that fits into what is left, and says so as if there were none:
+    *("cudnn_status_not_supported", "unable to find an engine"),
+)
 
 
 @dataclass(frozen=True)
@@ -21,11 +28,17 @@ class Compute:
     """A device, a dtype and a memory format, chosen by what the device is able to do.
 
     Never chosen by a timing: the same machine must give the same picture every time.
+
+    Attributes:
+        alone: one image at a time: the network would mix them.
+        because: why it is not the dtype that the device computes fastest.
     """
 
     device: torch.device
     dtype: torch.dtype = torch.float32
     channels_last: bool = True
+    alone: bool = False
+    because: str = field(default="", compare=False)
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -34,7 +47,7 @@ class Compute:
     @property
     def batch(self) -> int:
         """How many images side by side are of use: they fill a GPU and only slow a CPU down."""
-        return 64 if self.device.type == "cuda" else 8 if self.device.type == "mps" else 1
+        return 1 if self.alone else _SIDE_BY_SIDE.get(self.device.type, 1)
 
     def room(self, each: int) -> int:
         """For how many images of so many bytes there is room: a power of two, at least 1.
@@ -42,7 +55,7 @@ class Compute:
         Of powers of two there are few, so that a picture, which is rounded in a way that goes
         with its batch's size, is rounded the same in most runs.
         """
-        if self.device.type != "cuda":
+        if self.alone or self.device.type != "cuda":
             return self.batch
         free, _ = torch.cuda.mem_get_info(self.device)
         kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
@@ -62,13 +75,14 @@ class Compute:
 
     def exact(self) -> Compute:
         """The same device in float32: errors are measured in it."""
-        return Compute(self.device, torch.float32, self.channels_last)
+        return replace(self, dtype=torch.float32)
 
     def describe(self) -> dict[str, str]:
         return {
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
             "memory_format": "channels_last" if self.channels_last else "contiguous",
+            **({"dtype_because": self.because} if self.because else {}),
         }
 
 
@@ -88,16 +102,21 @@ def choose_compute(
     chosen = _resolve(str(device))
     if dtype is None:
         dtype = torch.bfloat16 if _has_bfloat16(chosen) else torch.float32
-    return Compute(chosen, dtype)
+    # torch's slopes through batch norms on MPS are wrong where channels lie last.
+    return Compute(chosen, dtype, channels_last=chosen.type != "mps")
+
+
+def dtype_named(name: str) -> torch.dtype | None:
+    """That of an option's text; None for ``auto``."""
+    return None if name == "auto" else getattr(torch, name)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device had no room: MPS and CPUs say so in a plain RuntimeError."""
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in said or "can't allocate memory" in said)
-    )
+    """Whether a device had no room: libraries, MPS and CPUs say so in a plain RuntimeError."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(text in said for text in _NO_ROOM)
 
 
 def halved(batch: int, device: torch.device) -> int:
@@ -129,7 +148,7 @@ def in_batches(
         done: T | None = None
         try:
             done, full = work(part), False
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             full = True

@@ -10,9 +10,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as everywhere
 
 from texton.errors import TextonError
 
+_EVERYWHERE: tuple[dict[int, Any], ...] = (
+    everywhere._global_forward_hooks,
+    everywhere._global_forward_pre_hooks,
+    everywhere._global_backward_hooks,
+    everywhere._global_backward_pre_hooks,
+)
 CALL = "#"  # "relu#2" is the second call of a module that runs more than once
 
 
@@ -87,6 +94,8 @@ def collect(
     with hooked(module, {item.module for item in wanted}, before, after), suppress(_Reached):
         module(prepared)
     changed = {key for key, version in versions.items() if found[key]._version != version}
+    if not torch.is_inference_mode_enabled():  # a forward's own: outside, nothing takes its tensors
+        found = {key: x.clone() if x.is_inference() else x for key, x in found.items()}
     return found, changed
 
 
@@ -125,7 +134,10 @@ def hooked(
     after: Callable[[str], Callable[..., None]],
 ) -> Iterator[None]:
     handles = []
+    others = [(hooks, dict(hooks)) for hooks in _EVERYWHERE if hooks]  # somebody's, on any module
     try:
+        for hooks, _ in others:
+            hooks.clear()
         for name in names:
             part = module.get_submodule(name)
             if (entering := before(name)) is not None:
@@ -135,6 +147,8 @@ def hooked(
     finally:
         for handle in handles:
             handle.remove()
+        for hooks, kept in others:
+            hooks.update(kept)
 
 
 def is_watched(part: nn.Module) -> bool:
@@ -153,7 +167,15 @@ def has_slope(x: Tensor) -> bool:
     return x.requires_grad and torch.is_grad_enabled()
 
 
+def is_code(output: Any) -> bool:
+    """Whether it is a tensor of real numbers, as activations are."""
+    return isinstance(output, Tensor) and output.is_floating_point()
+
+
 def describe_output(output: Any) -> str:
+    if isinstance(output, Tensor) and not is_code(output):
+        kind = "complex" if output.is_complex() else "whole"
+        return f"{kind} numbers, {'×'.join(map(str, output.shape))}"
     if isinstance(output, Tensor):
         return f"a tensor of {'×'.join(map(str, output.shape)) or 'no'} values"
     kind = type(output).__name__

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from texton.errors import TextonError, first_line
+from texton.errors import TextonError, first_line, near_names
 from texton.network.device import Compute, choose_compute
-from texton.network.hooks import CALL, describe_output, hooked
+from texton.network.hooks import CALL, describe_output, hooked, is_code
+from texton.network.refuse import why_not
 
 _RECTIFIERS = (
     *(nn.ReLU, nn.Hardtanh, nn.GELU, nn.SiLU, nn.Hardswish, nn.ELU, nn.LeakyReLU, nn.Mish),
@@ -63,6 +64,7 @@ class Trace:
     layers: dict[str, Layer]
     others: dict[str, str]
     side: int
+    finished: bool = False
 
 
 def trace_layers(
@@ -88,11 +90,28 @@ def trace_layers(
         if len(tracer.layers) > len(best.layers):
             best = Trace(tracer.layers, tracer.others, side)
         if tracer.finished:
+            best = replace(best, finished=True)
             break
     if not best.layers:
         reason = first_line(failure) if failure else "no module gives a 4-D tensor"
+        reason = why_not(module, reason)
         raise TextonError(f"the network cannot be run on an image: {reason}")
     return best
+
+
+def why_no_layer(name: str, network: str, module: nn.Module, trace: Trace) -> str:
+    """What a part of a network is that is none of its layers, or the nearest names."""
+    if name in trace.others:
+        inside = [layer for layer in trace.layers if layer.startswith(f"{name}.")]
+        instead = f"its layers inside: {', '.join(inside[-3:])}" if inside else "a layer before"
+        return f"'{name}' gives {trace.others[name]}, no feature maps: choose {instead}"
+    if name in (known for known, _ in module.named_modules()):
+        return (
+            f"'{name}' is no layer: {network}'s forward does not call it in evaluation mode on "
+            "this image"
+        )
+    near = near_names(name, trace.layers)
+    return f"{network} has no layer '{name}'{near}: `texton layers` lists them"
 
 
 class _Tracer(TorchFunctionMode):
@@ -155,7 +174,7 @@ class _Tracer(TorchFunctionMode):
     def after(self, _: str) -> Callable[..., None]:
         def hook(part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             name = self._open.pop()
-            if not isinstance(output, Tensor) or output.ndim != 4 or 0 in output.shape:
+            if not (is_code(output) and output.ndim == 4 and 0 not in output.shape):
                 self.others[name] = describe_output(output)
                 return
             if id(output) in self._last:

@@ -9,13 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texton.errors import TextonError, first_line, near_names
+from texton.errors import TextonError, first_line
 from texton.images.planes import hides_something, shown_bands
 from texton.network.device import Compute, choose_compute, is_out_of_memory
-from texton.network.frozen import WeightsVersion, check_weights, frozen_copy, weights_hash_of
-from texton.network.hooks import Collected, collect
-from texton.network.layers import Layer, Trace, trace_layers
+from texton.network.frozen import (
+    WeightsVersion,
+    cast,
+    check_weights,
+    frozen_copy,
+    is_hooked,
+    weights_hash_of,
+)
+from texton.network.hooks import Collected
+from texton.network.layers import Layer, Trace, why_no_layer
 from texton.network.receptive import Edges, edges_along, measure_fields
+from texton.network.refuse import check_usable
+from texton.network.running import Running
+from texton.network.trial import check_cast, remarks_on, suit
 from texton.network.wrappers import unwrapped
 
 try:
@@ -60,6 +70,7 @@ class Network:
         bands: Sequence[int] | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
+        check_usable(module, name)
         self.name = name
         self.channels = channels
         self.bands = tuple(shown_bands(channels, bands))
@@ -77,9 +88,10 @@ class Network:
                 f"{name}: {zero} is 0 or less, and divides: give what it trained with"
             )
         self._hashed: tuple[WeightsVersion, str] | None = None
-        self._copies: dict[Compute, tuple[WeightsVersion, nn.Module]] = {}
+        self._copies: dict[tuple[Any, ...], tuple[WeightsVersion, nn.Module]] = {}
         self._affines: dict[torch.device, tuple[Tensor, Tensor]] = {}
-        self._modified_later: set[str] = set()
+        self._running, self._needs_hooks = Running(name), False
+        self._suited: dict[tuple[Compute, bool], Compute] = {}
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -89,7 +101,9 @@ class Network:
     @cached_property
     def measured_layers(self) -> dict[str, Layer]:
         """The layers with every receptive field known: some seconds for a deep network."""
-        return measure_fields(self._traced(), self.prepare, self.channels, self._trace)
+        trace, module = self._trace, self._traced()
+        with self._running.habits.kept(module, torch.device("cpu"), slopes=False):
+            return measure_fields(module, self.prepare, self.channels, trace)
 
     def edges(self, layer: str, axis: int) -> Edges:
         """From where to where a layer's units see along an axis, measured."""
@@ -97,16 +111,51 @@ class Network:
 
     def edges_of(self, layers: Iterable[str], axis: int) -> dict[str, Edges]:
         """The same of several layers, in the time of one."""
-        told = (self._traced(), self.prepare, self.channels, self._trace)
-        return edges_along(*told, list(layers), axis)
+        trace, module = self._trace, self._traced()
+        with self._running.habits.kept(module, torch.device("cpu"), slopes=False):
+            return edges_along(module, self.prepare, self.channels, trace, list(layers), axis)
 
     @cached_property
     def _trace(self) -> Trace:
-        return trace_layers(self._traced(), self.prepare, self.channels)
+        trace = self._running.traced(self._traced(), self.prepare, self.channels)
+        if not trace.finished and is_hooked(self.module):
+            self._needs_hooks = True
+            by_hooks = self._running.traced(self._traced(), self.prepare, self.channels)
+            trace, self._needs_hooks = (by_hooks, True) if by_hooks.finished else (trace, False)
+        check_cast(self, trace)
+        return trace
 
     def _traced(self) -> nn.Module:
         """Its own parts, as they are known by: not the lean kind, whose rectifiers lose NaN."""
-        return frozen_copy(self.module, self.name).to("cpu", torch.float32)
+        return cast(self.copied(), Compute(torch.device("cpu")))
+
+    def copied(self) -> nn.Module:
+        """A copy of the module as it is, frozen and in evaluation mode."""
+        return frozen_copy(self.module, self.name, self._needs_hooks)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What people must know of the network's pictures, each in a line."""
+        return remarks_on(self, self._running.habits)
+
+    def suited(self, compute: Compute, asked: bool = False) -> Compute:
+        """What of a device's formats the network can take; tried once.
+
+        Args:
+            asked: the user named the dtype: there is no other.
+
+        Raises:
+            TextonError: the network cannot be computed in the dtype asked for.
+        """
+        key = compute, asked
+        if key not in self._suited:
+            self._suited[key] = suit(self, compute, asked, self._running.habits)
+        return self._suited[key]
+
+    @property
+    def trial_side(self) -> int:
+        """Pixels a side of an image that the network takes."""
+        return self._trace.side
 
     @cached_property
     def mean_colour(self) -> Tensor:
@@ -130,11 +179,7 @@ class Network:
             TextonError: there is none; the message names the nearest.
         """
         if name not in self.layers:
-            self._check_gives_maps(name)
-            raise TextonError(
-                f"{self.name} has no layer '{name}'{near_names(name, self.layers)}: "
-                "`texton layers` lists them"
-            )
+            raise TextonError(why_no_layer(name, self.name, self.module, self._trace))
         return self.layers[name]
 
     def preactivation(self, name: str) -> str:
@@ -194,7 +239,7 @@ class Network:
                 )
             try:
                 with compute.arithmetic():
-                    return self._collect(module, self.prepare(image, compute), wanted)
+                    return self._running.codes(module, self.prepare(image, compute), wanted)
             except TextonError:
                 raise
             except Exception as error:  # a stranger's module may raise anything
@@ -219,15 +264,15 @@ class Network:
             TextonError: a module that cannot be copied; weights that are NaN or infinite.
         """
         version = WeightsVersion(self.module)
-        made_from, module = self._copies.get(compute, (None, None))
+        kind = compute.device, compute.dtype, compute.channels_last, self._needs_hooks
+        made_from, module = self._copies.get(kind, (None, None))
         if module is None or made_from != version:
             with torch.inference_mode(False):  # it is kept, and gradients pass it later
-                module = frozen_copy(self.module, self.name)
+                module = self.copied()
                 make_lean(module)
-                module = module.to(device=compute.device, dtype=compute.dtype)
-                module = module.to(memory_format=compute.memory_format)
+                module = cast(module, compute)
             check_weights(module, self.name)
-            self._copies[compute] = (version, module)
+            self._copies[kind] = (version, module)
         return module
 
     @property
@@ -240,25 +285,8 @@ class Network:
 
     def describe(self) -> dict[str, Any]:
         """What identifies the network, for settings and manifests."""
-        return {"network": self.name, "weights_hash": self.weights_hash, **self.details}
-
-    def _collect(
-        self, module: nn.Module, prepared: Tensor, wanted: list[Collected]
-    ) -> dict[str, Tensor]:
-        codes, changed = collect(module, prepared, wanted, self._modified_later)
-        if changed:  # by an in-place operation after the layer: take a copy from now on
-            self._modified_later |= changed
-            codes, _ = collect(module, prepared, wanted, self._modified_later)
-        if unreached := [item.key for item in wanted if item.key not in codes]:
-            raise TextonError(f"{self.name} does not reach {', '.join(unreached)} on this image")
-        return codes
-
-    def _check_gives_maps(self, name: str) -> None:
-        others = self._trace.others
-        if name in others:
-            inside = [layer for layer in self.layers if layer.startswith(f"{name}.")]
-            instead = f"its layers inside: {', '.join(inside[-3:])}" if inside else "a layer before"
-            raise TextonError(f"'{name}' gives {others[name]}, no feature maps: choose {instead}")
+        told = {"remarks": list(self.remarks)} if self.remarks else {}
+        return {"network": self.name, "weights_hash": self.weights_hash, **self.details, **told}
 
     def _failed(self, image: Tensor, names: list[str], error: Exception) -> TextonError:
         height, width = image.shape[2:]

@@ -21,7 +21,7 @@ from texton.images.files import content_hash
 from texton.images.folder import Picture, read_pictures
 from texton.jobs.engines import Engine
 from texton.jobs.making import Made as Finished
-from texton.network.device import Compute, choose_compute
+from texton.network.device import Compute, choose_compute, dtype_named
 from texton.network.load import load_network
 from texton.network.network import Network
 from texton.solve.presets import solver_settings
@@ -78,12 +78,13 @@ class Lab:
 
     @cached_property
     def compute(self) -> Compute:
-        return choose_compute(self.options.device)
+        wanted = choose_compute(self.options.device, dtype_named(self.options.dtype))
+        return self.network.suited(wanted, asked=self.options.dtype != "auto")
 
     @property
     def solving(self) -> dict[str, Any]:
         """The options of texton's methods that all pictures of the run share."""
-        return {"preset": self.options.preset, "steps": self.options.steps}
+        return {key: getattr(self.options, key) for key in ("preset", "steps", "dtype")}
 
     def layers(self, index: int) -> list[str]:
         """relu1_N … relu5_N for the paper's network; five of any other; ``--layers`` first.
@@ -120,6 +121,7 @@ class Lab:
             "preset": chosen.preset,
             "steps": chosen.steps,
             "seed": chosen.seed,
+            **({} if chosen.dtype == "auto" else {"dtype_asked": chosen.dtype}),
             **self.compute.describe(),
         }
         told: dict[str, Any] = json.loads(json.dumps(settings))

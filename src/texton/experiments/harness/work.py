@@ -17,7 +17,7 @@ from texton.methods.catalogue import find_method
 from texton.methods.method import Method, Task
 from texton.methods.options import Solving
 from texton.methods.result import Result, Unit
-from texton.network.device import choose_compute
+from texton.network.device import choose_compute, dtype_named
 from texton.network.network import Network
 
 
@@ -80,9 +80,10 @@ class SeriesWork(PictureWork[str]):
         there = self.folder.settled() if self.folder.root.is_dir() else None
         seen = there is not None and there["settings"] == self.settings
         check_seen(seen, "this experiment", self.folder.root)
-        here = choose_compute(self.device).describe()
+        wanted = choose_compute(self.device, dtype_named(self.settings.get("dtype_asked", "auto")))
         for source, digest in vars(self).get("hashes", {}).items():
             network = loaded({"network": source})
+            here = network.suited(wanted).describe()
             check_alike(network, digest, here, self.settings, "the experiment")
         settle_allocator(self.settings["size"] ** 2)
 

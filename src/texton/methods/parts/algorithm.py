@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from texton.network.device import Compute, choose_compute
+from texton.network.device import Compute, choose_compute, dtype_named
 from texton.solve.canvas import NO_BLEED, Bleed, Canvas, PixelCanvas, noise
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import Rule
@@ -26,8 +26,8 @@ class Algorithm:
     def __init__(self, rule: Callable[[Canvas, SolverSettings], Rule]) -> None:
         self._rule = rule
 
-    def compute(self, device: str) -> Compute:
-        return choose_compute(device)
+    def compute(self, device: str, dtype: str = "auto") -> Compute:
+        return choose_compute(device, dtype_named(dtype))
 
     def start(
         self,

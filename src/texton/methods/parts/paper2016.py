@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texton.errors import optional
+from texton.errors import TextonError, optional
 from texton.methods.parts.algorithm import Algorithm
 from texton.network.codes import gram, means
 from texton.network.device import Compute
@@ -74,7 +74,9 @@ class Algorithm2016(Algorithm):
     def __init__(self) -> None:
         pass
 
-    def compute(self, device: str) -> Compute:
+    def compute(self, device: str, dtype: str = "auto") -> Compute:
+        if dtype not in ("auto", "float32"):
+            raise TextonError(f"the paper preset is computed in float32: leave --dtype {dtype} out")
         with optional("experiments"):  # told before the work: `finish` takes it
             import skimage  # noqa: F401
         return super().compute(device).exact()

@@ -13,6 +13,7 @@ from torch import Tensor
 from texton.errors import TextonError
 from texton.images.files import as_saved, content_hash
 from texton.methods.method import OnStep, Task
+from texton.methods.options import Solving
 from texton.methods.parts.algorithm import Algorithm
 from texton.methods.parts.paper2016 import Algorithm2016
 from texton.methods.result import Unit
@@ -75,8 +76,14 @@ def make_solver(
     return Solver(encoder, objective, canvas, rule, *told)
 
 
-def compute_for(settings: SolverSettings, device: str) -> Compute:
-    return algorithm_for(settings).compute(device)
+def compute_for(network: Network, told: Solving, device: str) -> Compute:
+    """Where and how a network is solved for: what the device is best at and it can take.
+
+    Raises:
+        TextonError: an unknown device; a dtype asked for that the network cannot take.
+    """
+    algorithm = algorithm_for(told.settings())
+    return network.suited(algorithm.compute(device, told.dtype), asked=told.dtype != "auto")
 
 
 def finished(images: Tensor, settings: SolverSettings) -> Tensor:
@@ -115,6 +122,7 @@ def recorded_settings(
 ) -> dict[str, Any]:
     """What makes a unit's picture again, as PNG and JSON carry it."""
     told = task.options.as_json()
+    told.pop("dtype")  # what became of it is told below
     seen: dict[str, Any] = {"size": [task.size, task.size]}  # of methods that take no photograph
     if task.photos:
         image = task.photo(unit)

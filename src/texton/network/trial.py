@@ -1,0 +1,141 @@
+"""What is tried of a network once, on a small image, before pictures are made of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from texton.errors import TextonError, first_line
+from texton.network.device import Compute, is_out_of_memory
+from texton.network.forward import Habits
+from texton.network.frozen import cast, is_plain
+from texton.network.hooks import Collected, collect
+from texton.network.layers import Trace
+
+if TYPE_CHECKING:
+    from texton.network.network import Network
+
+_CPU = Compute(torch.device("cpu"))
+_SAME = 0.01  # of a code's norm: how far one image's code may be off beside another
+_CAST = 0.05  # by how much a code of 16 bits may be off
+_CAST_FINER = 1e-3
+
+
+def suit(network: Network, compute: Compute, asked: bool, habits: Habits) -> Compute:
+    """See `Network.suited`."""
+    if compute.dtype != torch.float32:
+        compute = _taken(network, compute, asked)
+    if compute.batch > 1 and (habits.draws or _mixes(network, compute.exact())):
+        compute = replace(compute, alone=True)
+    return compute
+
+
+def remarks_on(network: Network, habits: Habits) -> tuple[str, ...]:
+    """See `Network.remarks`."""
+    if is_plain(network.module):
+        return ()
+    last, image = list(network.layers)[-1], _image(network, 1)
+    with torch.no_grad(), suppress(TextonError):
+        first, again = (network.encode(image, last, _CPU)[last] for _ in range(2))
+        if not torch.equal(first, again):
+            return ("gives other codes each time: the same seed does not give the same picture",)
+    if habits.draws:
+        return (
+            "draws or seeds random numbers in its forward: every forward is given the same ones",
+        )
+    return ()
+
+
+def check_cast(network: Network, trace: Trace) -> None:
+    """Raise a TextonError where a module that is not in float32 gives other codes in it."""
+    module = network.module
+    tensors = (*module.parameters(), *module.buffers())
+    dtypes = {x.dtype for x in tensors if x.is_floating_point() or x.is_complex()}
+    if dtypes <= {torch.float32}:
+        return
+    own = next((x.dtype for x in tensors if x.is_floating_point()), torch.float32)
+    last = list(trace.layers)[-1]
+    wanted = [Collected.parse(last, "<")]
+    image = torch.rand((1, network.channels, trace.side, trace.side), generator=_drawn())
+    with torch.no_grad():
+        try:
+            prepared = network.prepare(image, replace(_CPU, dtype=own))
+            as_it_is = collect(network.copied(), prepared, wanted, set())[0][last].double()
+        except Exception:  # noqa: BLE001 - a processor may not convolve 16 bits: nobody can tell
+            return
+        prepared = network.prepare(image, _CPU)
+        as_cast = collect(cast(network.copied(), _CPU), prepared, wanted, set())[0][last].double()
+    off = float((as_cast - as_it_is).norm() / as_it_is.norm().clamp_min(1e-12))
+    if not off <= (_CAST if own.itemsize < 4 else _CAST_FINER):
+        raise TextonError(
+            f"{network.name} gives other codes in float32 than in its own {_short(own)} ('{last}' "
+            f"is {off:.0%} off): give it in float32, `module.float()`"
+        )
+
+
+def _taken(network: Network, compute: Compute, asked: bool) -> Compute:
+    """``compute``, or in float32 where the network fails in its dtype and not in float32."""
+    if is_plain(network.module) and not _is_complex(network.module) and not asked:
+        return compute
+    reason = _failure(network, compute)
+    if not reason or _failure(network, compute.exact()):
+        return compute
+    if asked:
+        raise TextonError(
+            f"{network.name} cannot be computed in {_short(compute.dtype)} ({reason}): "
+            "use --dtype float32, or auto"
+        )
+    return replace(compute.exact(), because=f"{_short(compute.dtype)} fails: {reason}")
+
+
+def _failure(network: Network, compute: Compute) -> str:
+    """Why the network gives no codes, or no gradient, in a format; nothing where it does."""
+    last, image = list(network.layers)[-1], _image(network, 1).to(compute.device)
+    try:
+        with torch.enable_grad(), compute.arithmetic():
+            code = network.encode(image.requires_grad_(), last, compute)[last]
+            (slope,) = torch.autograd.grad(code.float().square().mean(), image)
+    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+        cause = error.__cause__ or error
+        return "" if is_out_of_memory(cause) else first_line(cause)
+    finite = bool(code.isfinite().all() and slope.isfinite().all())
+    return "" if finite else "its numbers are too large"
+
+
+def _mixes(network: Network, compute: Compute) -> bool:
+    """Whether an image's code depends on the images beside it."""
+    bare = [
+        x
+        for x in network.module.modules()
+        if isinstance(x, _BatchNorm) and not x.track_running_stats
+    ]
+    if is_plain(network.module) and not bare:
+        return False
+    last, images = list(network.layers)[-1], _image(network, 2).to(compute.device)
+    with torch.no_grad(), suppress(TextonError):
+        together = network.encode(images, last, compute)[last]
+        alone = network.encode(images[:1], last, compute)[last]
+        return not float((together[:1] - alone).norm()) <= _SAME * float(alone.norm())
+    return False
+
+
+def _image(network: Network, count: int) -> Tensor:
+    side = network.trial_side
+    return torch.rand((count, network.channels, side, side), generator=_drawn())
+
+
+def _drawn() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def _is_complex(module: nn.Module) -> bool:
+    return any(x.is_complex() for x in (*module.parameters(), *module.buffers()))
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

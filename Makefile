@@ -11,12 +11,15 @@ demo: $(VENV)/.installed
 	  --size 224 --force -o out/demo.png
 	@echo "The sheet is $(CURDIR)/out/demo.png: a row is a layer, a tile the texture one filter extracts."
 
+# Two processes of one thread each: small pictures gain nothing by a second thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # For daily work: without what is marked slow.
 test-quick: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

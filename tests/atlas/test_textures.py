@@ -13,7 +13,7 @@ PHOTOS = ("chelsea.jpg", "coffee.jpg")
 
 
 def mean_colour(photo: str, net: Network, layer: str, channel: int) -> list[float]:
-    image = texton.read_image(EXAMPLES / photo, 96)
+    image = texton.read_image(EXAMPLES / photo, 64)
     made = texton.invert_filter(image, net, layer, channel)
     assert made.status == "ok"
     return made.image.mean((1, 2)).tolist()
@@ -40,8 +40,8 @@ def test_a_filters_texture_is_the_same_on_two_photographs(net: Network) -> None:
     channels = [0, 1, 2, 3, 4]
     prints = []
     for photo in PHOTOS:
-        image = texton.read_image(EXAMPLES / photo, 64)
-        made = texton.invert_filters(image, net, "relu3_2", channels)
+        image = texton.read_image(EXAMPLES / photo, 48)
+        made = texton.invert_filters(image, net, "relu3_2", channels, preset="fast")
         codes = [net.encode(result.image[None], "relu4_1")["relu4_1"] for result in made]
         energies = torch.cat([code.mean((2, 3)) for code in codes])
         prints.append(torch.nn.functional.normalize(energies - energies.mean(0), dim=1))

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import texton
-from tests.helpers import EXAMPLES, Run
+from tests.helpers import EXAMPLES, Outcome, Run
 from texton.errors import TextonError
 from texton.methods.catalogue import find_method, methods
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of, words_of
@@ -86,9 +86,28 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(house: Path, *words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    code = "from texton.cli import main; main()"
-    return _python(house, code, *words, cwd=cwd)
+# Runs commands told as JSON, one after the other; their codes and what they said as JSON.
+_SEVERAL = """
+import contextlib, io, json, sys
+from texton.cli import main
+done = []
+for words in json.loads(sys.argv[1]):
+    sys.argv, out, err = ["texton", *words], io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as stop:
+            done.append((stop.code, out.getvalue(), err.getvalue()))
+print(json.dumps(done))
+"""
+
+
+def call(house: Path, *commands: tuple[object, ...], cwd: Path) -> list[Outcome]:
+    """Commands in one process of their own, as importing takes longer than most of them."""
+    words = json.dumps([list(map(str, command)) for command in commands])
+    ran = _python(house, _SEVERAL, words, cwd=cwd)
+    assert ran.returncode == 0, ran.stderr
+    return [Outcome(*outcome) for outcome in json.loads(ran.stdout)]
 
 
 def _python(house: Path, code: str, *words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -101,23 +120,29 @@ def _python(house: Path, code: str, *words: object, cwd: Path) -> subprocess.Com
 
 @pytest.mark.slow
 def test_a_new_method_is_a_command(house: Path, tmp_path: Path) -> None:
-    assert "A photograph, blurred." in call(house, "--help", cwd=tmp_path).stdout
-    told = call(house, "blurred", "--help", cwd=tmp_path).stdout
-    assert "Pixels that are averaged" in told and "[default: 5]" in told
-    made = call(house, "blurred", CAT, "--side", 7, "--json", cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
-    assert "lost " in made.stderr
-    found = json.loads(made.stdout)
+    listed, told, made, info, refused = call(
+        house,
+        ("--help",),
+        ("blurred", "--help"),
+        ("blurred", CAT, "--side", 7, "--json"),
+        ("info", "chelsea-side7-blurred.png"),
+        ("blurred", CAT, "--side", 16),
+        cwd=tmp_path,
+    )
+    assert "A photograph, blurred." in listed.out
+    assert "Pixels that are averaged" in told.out and "[default: 5]" in told.out
+    assert made.code == 0, made.err
+    assert "lost " in made.err
+    found = json.loads(made.out)
     assert found["image"] == "chelsea-side7-blurred.png" and found["units"][0]["lost"] > 0
     picture = Image.open(tmp_path / found["image"])
     assert picture.size == (64, 43)
-    again = shlex.split(call(house, "info", found["image"], cwd=tmp_path).stdout.splitlines()[-1])
+    again = shlex.split(info.out.splitlines()[-1])
     assert again[:2] == ["texton", "blurred"] and "--side" in again
     again[again.index("-o") + 1] = "again.png"
-    assert call(house, *again[1:], cwd=tmp_path).returncode == 0
+    assert call(house, tuple(again[1:]), cwd=tmp_path)[0].code == 0
     assert Image.open(tmp_path / "again.png").tobytes() == picture.tobytes()
-    refused = call(house, "blurred", CAT, "--side", 16, cwd=tmp_path)
-    assert refused.returncode == 2 and refused.stderr == "error: side is 16: use 1 to 15\n"
+    assert refused.code == 2 and refused.err == "error: side is 16: use 1 to 15\n"
 
 
 @pytest.mark.slow
@@ -137,15 +162,19 @@ print(result.lost, result.image.shape, result.save("x.png"))
 @pytest.mark.slow
 def test_a_new_method_is_an_atlas(house: Path, tmp_path: Path) -> None:
     words = (CAT, EXAMPLES / "coffee.jpg", "--method", "blurred", "--size", 48, "--out", "a")
-    made = call(house, "atlas", "build", *words, "--side", 3, "--json", cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
-    assert json.loads(made.stdout)["done"] == 2
-    other = call(house, "atlas", "build", *words, "--side", 5, cwd=tmp_path)
-    assert other.returncode == 2 and "has side 3, you ask for 5" in other.stderr
-    mixed = call(house, "atlas", "build", CAT, "--out", "a", cwd=tmp_path)
-    assert mixed.returncode == 0, mixed.stderr  # it goes on with what it is of
-    pages = call(house, "atlas", "export", "a", "--out", "pages", "--no-similar", cwd=tmp_path)
-    assert pages.returncode == 0, pages.stderr
+    made, other, mixed, pages = call(
+        house,
+        ("atlas", "build", *words, "--side", 3, "--json"),
+        ("atlas", "build", *words, "--side", 5),
+        ("atlas", "build", CAT, "--out", "a"),  # it goes on with what it is of
+        ("atlas", "export", "a", "--out", "pages", "--no-similar"),
+        cwd=tmp_path,
+    )
+    assert made.code == 0, made.err
+    assert json.loads(made.out)["done"] == 2
+    assert other.code == 2 and "has side 3, you ask for 5" in other.err
+    assert mixed.code == 0, mixed.err
+    assert pages.code == 0, pages.err
     site = "".join(path.read_text() for path in (tmp_path / "pages").rglob("*.html"))
     assert "chelsea, out of focus" in site and "Lost" in site and "Achieved" not in site
     record = json.loads(next((tmp_path / "a" / "units").rglob("coffee.json")).read_text())

@@ -23,16 +23,16 @@ from texton.network.device import Compute
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 DIGITS = f"{EXAMPLES / 'digits.py'}:digits"
 ARCHITECTURES = [
-    *("alexnet", "vgg11", "vgg11_bn", "resnet18", "resnet50", "resnext50_32x4d", "densenet121"),
+    *("alexnet", "vgg11_bn", "resnet18", "resnext50_32x4d", "densenet121"),
     *("googlenet", "inception_v3", "squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v2"),
-    *("mobilenet_v3_small", "mobilenet_v3_large", "mnasnet0_5", "efficientnet_b0"),
-    *("regnet_y_400mf", "regnet_x_400mf", "convnext_tiny", "wide_resnet50_2", "swin_t"),
+    *("mobilenet_v3_small", "mnasnet0_5", "efficientnet_b0"),
+    *("regnet_y_400mf", "convnext_tiny", "swin_t"),
     *("fcn_resnet50", "lraspp_mobilenet_v3_large"),
 ]
 
 
 @pytest.mark.works(
-    "an architecture of torchvision", "all its 4-D codes are layers; 23 are run in the tests"
+    "an architecture of torchvision", "all its 4-D codes are layers; 17 are run in the tests"
 )
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.slow

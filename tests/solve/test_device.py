@@ -73,7 +73,9 @@ def test_filters_are_inverted_as_on_the_cpu(
 ) -> None:
     channels = [0, 4]
     found = texton.invert_filters(cat, net, layer, channels, preset="fast", device=device)
-    there = texton.invert_filters(cat, net, layer, channels, preset="fast", device="cpu")
+    there = found
+    if device != "cpu":
+        there = texton.invert_filters(cat, net, layer, channels, preset="fast", device="cpu")
     for mine, theirs in zip(found, there, strict=True):
         assert mine.status == theirs.status == "ok"
         assert abs(mine.error - theirs.error) < 0.02

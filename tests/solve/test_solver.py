@@ -16,7 +16,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import nn
 
 import texton
-from tests.helpers import Sleepy
+from tests.helpers import EXAMPLES, Sleepy
 from texton import Network, TextonError
 from texton.images.files import as_saved
 from texton.methods.parts.filter_inversion import FilterInversion
@@ -95,11 +95,12 @@ def test_solving_improves_and_stays_in_bounds(net: Network, cat: torch.Tensor) -
     assert result.image.min() >= 0 and result.image.max() <= 1
 
 
-@pytest.mark.parametrize("preset", ["fast", "normal"])
+@pytest.mark.parametrize(("preset", "row"), [("fast", 10), ("normal", 2)])
 @pytest.mark.slow
-def test_filters_that_end_dead_elsewhere_live(net: Network, cat: torch.Tensor, preset: str) -> None:
-    """The faintest of the first layers, and a whole row of the deepest."""
-    for layer, channels in {"relu1_1": [6], "relu1_2": [14, 36], "relu5_4": range(12)}.items():
+def test_filters_that_end_dead_elsewhere_live(net: Network, preset: str, row: int) -> None:
+    """The faintest of the first layers, and a row of the deepest."""
+    cat = texton.read_image(EXAMPLES / "chelsea.jpg", 48)
+    for layer, channels in {"relu1_1": [6], "relu1_2": [14, 36], "relu5_4": range(row)}.items():
         for result in texton.invert_filters(cat, net, layer, list(channels), preset=preset):
             assert result.status == "ok" and result.achieved is not None
             assert result.achieved >= 0.005, result
@@ -344,9 +345,8 @@ def test_two_hundred_calls_cost_the_same(net: Network) -> None:
 @pytest.mark.slow
 def test_longer_presets_end_lower(net: Network, cat: torch.Tensor) -> None:
     """None may end early for the noise of a high learning rate, taken for the end of the fall."""
-    photo = torch.nn.functional.interpolate(cat, (64, 64), mode="area")
+    photo = torch.nn.functional.interpolate(cat, (48, 48), mode="area")
     means = []
     for preset in ("fast", "normal", "fine"):
-        results = texton.invert_filters(photo, net, "relu5_2", [0, 40, 80], preset=preset)
-        means.append(sum(result.error for result in results) / 3)
+        means.append(texton.invert_filter(photo, net, "relu5_2", 40, preset=preset).error)
     assert means[0] > means[1] + 0.01 and means[1] > means[2] + 0.005, means

@@ -8,6 +8,7 @@ import typer
 
 from texton.cli import atlas, experiment, lists, scan, style
 from texton.cli.make import command_for
+from texton.cli.many import ManyValues
 from texton.cli.parameters import Command
 from texton.methods.catalogue import methods
 
@@ -29,7 +30,9 @@ def app(words: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for name, method in methods().items():
-        made.command(name)(command_for(method) if name in words else _named(f"{method.title}."))
+        made.command(name, cls=ManyValues)(
+            command_for(method) if name in words else _named(f"{method.title}.")
+        )
     others: dict[str, Command] = {
         "fingerprint": style.fingerprint_command,
         "compare": style.compare_command,
@@ -41,7 +44,7 @@ def app(words: Sequence[str]) -> typer.Typer:
         "info": lists.info_command,
     }
     for name, command in others.items():
-        kind = experiment.ManyValues if name == "experiment" else None
+        kind = ManyValues if name == "experiment" else None
         asked: Command = command if name in words else _named(command.__doc__ or "")
         made.command(name, cls=kind)(asked)
     made.add_typer(atlas.app(words), name="atlas")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
 from texton.cli import output as o
 from texton.cli.engines import EngineOptions, make_engine
@@ -19,15 +18,7 @@ from texton.errors import TextonError
 from texton.experiments.harness.options import Options
 from texton.methods.command import recorded
 
-_MANY = ("--photos", "--styles")
 _ENGINE = {"engine": "Workers that make the pictures, local or ray; this process without."}
-
-
-class ManyValues(TyperCommand):
-    """``--styles a.jpg b.jpg``: what a shell makes of ``--styles paintings/*.jpg``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _repeated(args))
 
 
 def _run(name: str, out: Path | None, as_json: bool, **values: Any) -> None:
@@ -97,20 +88,3 @@ def _list(as_json: bool) -> None:
     width = max(map(len, EXPERIMENTS))
     for experiment in EXPERIMENTS.values():
         print(f"{experiment.name:{width}}  {experiment.title}")
-
-
-def _repeated(args: list[str]) -> list[str]:
-    """``--photos a b`` as ``--photos a --photos b``; without a value last, for Typer to refuse."""
-    told: list[str] = []
-    bare: list[str] = []
-    option: str | None = None
-    for word in args:
-        if word.startswith("-") and word != "-":
-            option = word if word in _MANY else None
-            (told if option is None else bare).append(word)
-        elif option is not None:
-            told += [option, word]
-            bare = [name for name in bare if name != option]
-        else:
-            told.append(word)
-    return told + bare[:1]

@@ -93,6 +93,7 @@ def _unit(unit: Any, method: Any) -> str:
     if known is None or not isinstance(unit, dict):
         return json.dumps(unit, ensure_ascii=False)
     name = ":".join(str(unit[key]) for key in ("layer", "channel") if unit.get(key) is not None)
+    name = f"{unit['weights']}  {name}" if isinstance(unit.get("weights"), str) else name
     told = [f"{x.label.lower()} {x.text(unit.get(x.key))}" for x in known.shown()]
     return "  ".join([name, *told])
 

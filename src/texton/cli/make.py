@@ -15,6 +15,7 @@ import typer
 from texton.cli import output as o
 from texton.cli.parameters import Command, command, options_from, parameters_of, plain, required
 from texton.cli.progress import progress
+from texton.cli.series import Member, Series, SeriesOptions, own_details
 from texton.errors import TextonError
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of
 from texton.methods.directions import labels, spec_of
@@ -25,6 +26,8 @@ from texton.methods.result import Unit
 if TYPE_CHECKING:
     from texton.methods.result import Result
     from texton.network.network import Network
+
+Made = tuple[Member, "Result"]
 
 _LONGEST_SPECS, _LONGEST_NAME = 80, 200
 _SPECS = {
@@ -64,7 +67,8 @@ def command_for(method: Method) -> Command:
     found += [one for one in declared if one.default is not one.empty]
     reading = parameters_of(ReadingOptions, sizes)
     found += reading if "photo" in method.axes else [x for x in reading if x.name == "size"]
-    found += parameters_of(NetworkOptions)
+    found += [x for x in parameters_of(NetworkOptions) if x.name != "weights"]
+    found += parameters_of(SeriesOptions)
     found += [plain("force", bool, False, o.FORCE), plain("as_json", bool, False, o.JSON)]
     return command(run, found, f"{method.title}.\n\n{method.about}")
 
@@ -84,7 +88,7 @@ class _Making:
         self.method = method
         self.options: Options = options_from(method.options, values)
         self.reading: ReadingOptions = options_from(ReadingOptions, values)
-        self.choice: NetworkOptions = options_from(NetworkOptions, values)
+        self.series = Series.of(values)
         self.photo: Path | None = values.get("photo")
         self.specs: list[str] = values.get("filters") or values.get("layers") or []
         self.out: Path | None = values["out"]
@@ -94,41 +98,44 @@ class _Making:
             o.check_suffix(self.out)
 
     def run(self) -> None:
-        task = self._task()
-        net = task.network
-        count = len(task.units)
-        planes = net.saves_planes and count == 1
+        members = self._members()
+        task = members[0].task
+        count = len(members) * len(task.units)
+        planes = task.network.saves_planes and count == 1
         path = o.check_output(self.out or self._name(task), self.force, planes)
-        places = self._places(task)
-        whole = self._command(self.specs, path)
-        o.tell_assumed(net)
-        done: list[Result] = []
+        places = self._places(members)
+        whole = self._command(self.specs, path, [self.series.network, self.series.weights])
+        o.tell_assumed(*(member.task.network for member in members))
+        done: list[Made] = []
         interrupted = False
         try:
-            for result in self._results(task):
-                if place := places.get(result.unit):
+            for member, result in self._results(members):
+                if place := places.get((member, result.unit)):
                     result.save(place.path, place.command)
-                done.append(result)
+                done.append((member, result))
         except KeyboardInterrupt:
             interrupted = True
-        o.warn_dead(done)
+        o.warn_dead([result for _, result in done])
         if interrupted:
             what = f"the {len(done)} of {count} pictures that are finished" if done else "nothing"
             print(f"interrupted: saving {what}", file=sys.stderr)
         if done:
             if count == 1:
-                done[0].save(path, whole)
+                done[0][1].save(path, whole)
             else:
-                self._save_sheet(done, net, path, whole)
-            self._tell(done, task, path, places)
+                self._save_sheet(done, path, whole)
+            self._tell(done, path if count == 1 else None, path, places)
         if interrupted:
             raise typer.Exit(130)
 
-    def _task(self) -> Task:
+    def _members(self) -> list[Member]:
+        """The networks asked for with what is wanted of each: the same of all."""
         from texton.images.files import read_image
         from texton.jobs.allocator import settle_allocator
 
-        net = self.choice.load()
+        choices = self.series.choices
+        networks = [choice.load() for choice in choices]
+        net = networks[-1]  # trained longest: its strongest filters are meant by top5
         size = self.reading.size or self.method.size
         photos: dict[str | None, Any] = {}
         if self.photo is not None:
@@ -137,7 +144,12 @@ class _Making:
             photos[None] = image
             settle_allocator(image.shape[2] * image.shape[3])
         units = tuple(self._units(net, photos.get(None)))
-        return Task(net, units, photos, self.options, self.choice.device, size)
+        device = self.series.network.device
+        each = zip(self.series.labels, choices, networks, own_details(networks), strict=True)
+        return [
+            Member(label, choice, Task(one, units, photos, self.options, device, size), own)
+            for label, choice, one, own in each
+        ]
 
     def _units(self, net: Network, image: Any) -> Iterator[Unit]:
         axis = _axis(self.method)
@@ -156,32 +168,39 @@ class _Making:
         else:
             yield Unit()
 
-    def _results(self, task: Task) -> Iterator[Result]:
-        lines = (f"{x}" if x.layer else self.method.name for x in task.units)
-        first, *rest = lines
+    def _results(self, members: list[Member]) -> Iterator[Made]:
+        first, *rest = (
+            f"{x if x.layer else self.method.name}  {member.label}".rstrip()
+            for member in members
+            for x in member.task.units
+        )
         following = iter([*rest, "done"])
-        with progress(len(task.units), each=True) as told:
+        with progress(len(rest) + 1, each=True) as told:
             told.begin(first)
-            for result in self.method.make(task, told.step):
-                told.finish(_line(self.method, result))
-                told.begin(next(following))
-                yield result
+            for member in members:
+                for result in self.method.make(member.task, told.step):
+                    told.finish(f"{member.label}  {_line(self.method, result)}".lstrip())
+                    told.begin(next(following))
+                    yield member, result
 
-    def _places(self, task: Task) -> dict[Unit, _Place]:
+    def _places(self, members: list[Member]) -> dict[tuple[Member, Unit], _Place]:
         if self.each is None:
             return {}
         if self.each.exists() and not self.each.is_dir():
             raise TextonError(f"'{self.each}' is not a folder: name one for --each")
         places = {}
-        for unit in task.units:
-            path = self.each / f"{spec_of(unit).replace(':', '-')}.png"
-            o.check_output(path, self.force, task.network.saves_planes)
-            places[unit] = _Place(path, self._command([spec_of(unit)], path))
+        for member in members:
+            for unit in member.task.units:
+                words = [spec_of(unit).replace(":", "-"), *([member.label] if member.label else [])]
+                path = self.each / f"{_file_name('-'.join(words))}.png"
+                o.check_output(path, self.force, member.task.network.saves_planes)
+                command = self._command([spec_of(unit)], path, [member.choice])
+                places[member, unit] = _Place(path, command)
         return places
 
-    def _command(self, specs: list[str], path: Path) -> str:
+    def _command(self, specs: list[str], path: Path, networks: list[Options]) -> str:
         photo = None if self.photo is None else str(self.photo)
-        told = [self.options, self.reading, self.choice]
+        told = [self.options, self.reading, *networks]
         return command_of(self.method, photo, specs, told, path)
 
     def _name(self, task: Task) -> Path:
@@ -193,42 +212,61 @@ class _Making:
             specs = f"{first}-to-{last}-{len(task.units)}-filters"
         words += [specs] if specs else []
         words += _told_in_names(self.options)
-        words += [self.method.suffix] if self.method.suffix else []
-        name = "-".join(words)
-        return Path(re.sub(r"[^\w.+=,~@#-]+", "-", name)[:_LONGEST_NAME] + ".png")
+        words += [x for x in (self.method.suffix, self.series.name) if x]
+        return Path(_file_name("-".join(words))[:_LONGEST_NAME] + ".png")
 
-    def _save_sheet(self, done: list[Result], net: Network, path: Path, command: str) -> None:
+    def _save_sheet(self, done: list[Made], path: Path, command: str) -> None:
         from texton.images.files import write_image
         from texton.images.sheets import Tile, make_sheet
 
+        layers = list(dict.fromkeys(result.layer for _, result in done))
         rows: dict[str, list[Tile]] = {}
-        for result, label in zip(done, labels([x.unit for x in done]), strict=True):
+        tiled = zip(done, labels([result.unit for _, result in done]), strict=True)
+        for (member, result), label in sorted(tiled, key=lambda x: layers.index(x[0][1].layer)):
             note = "dead" if result.status == "dead" else ""
             tile = Tile(result.image, label, note, result.settings.get("bands"))
-            rows.setdefault(result.layer or "", []).append(tile)
-        sheet = make_sheet(list(rows.items()), net.name if "@random" in net.name else "")
-        units = [result.record() for result in done]
-        write_image(sheet, path, {"command": command, **done[0].settings, "units": units})
+            rows.setdefault(member.row(result, len(layers)), []).append(tile)
+        name = done[0][0].task.network.name
+        sheet = make_sheet(list(rows.items()), name if "@random" in name else "")
+        units = [{**result.record(), **member.own} for member, result in done]
+        write_image(sheet, path, {"command": command, **_shared(done[0]), "units": units})
 
-    def _tell(self, done: list[Result], task: Task, path: Path, places: dict[Unit, _Place]) -> None:
+    def _tell(
+        self,
+        done: list[Made],
+        alone: Path | None,
+        path: Path,
+        places: dict[tuple[Member, Unit], _Place],
+    ) -> None:
         units = []
-        for result in done:
-            place = places.get(result.unit)
-            alone = path if len(task.units) == 1 else None
+        for member, result in done:
+            place = places.get((member, result.unit))
             where = place.path if place else alone
-            units.append({**result.record(), "image": str(where) if where else None})
+            told = {**result.record(), **member.own}
+            units.append({**told, "image": str(where) if where else None})
+        task = done[0][0].task
         made: dict[str, Any] = {"image": str(path), "network": task.network.name}
         if task.photos:
             image = task.photos[None]
             made["size"] = [image.shape[3], image.shape[2]]
         seed = getattr(self.options, "seed", None)
         made |= {} if seed is None else {"seed": seed}
-        o.tell({**made, "units": units, "settings": done[0].settings}, self.as_json, path)
+        o.tell({**made, "units": units, "settings": _shared(done[0])}, self.as_json, path)
 
 
 def _axis(method: Method) -> str | None:
     """What a command line names beside the photograph."""
     return next((axis for axis in ("channel", "layer") if axis in method.axes), None)
+
+
+def _shared(made: Made) -> dict[str, Any]:
+    """What pictures record, without what is the network's of a series alone."""
+    member, result = made
+    return {key: value for key, value in result.settings.items() if key not in member.own}
+
+
+def _file_name(words: str) -> str:
+    return re.sub(r"[^\w.+=,~@#-]+", "-", words)
 
 
 def _line(method: Method, result: Result) -> str:

@@ -24,16 +24,19 @@ Force = Annotated[bool, FORCE]
 Json = Annotated[bool, JSON]
 
 
-def tell_assumed(network: Network) -> None:
-    """To stderr: what is taken for granted or was found, of its weights and of its images."""
-    if checkpoint := network.details.get("checkpoint"):
-        print(f"{network.details['weights']}: {checkpoint}", file=sys.stderr)
-    if assumed := network.details.get("assumed"):
-        print(f"{network.name}: assumed {assumed}", file=sys.stderr)
-    if inside := network.details.get("inside"):
-        print(f"{network.name}: {inside}", file=sys.stderr)
-    for remark in network.remarks:
-        print(f"{network.name} {remark}", file=sys.stderr)
+def tell_assumed(*networks: Network) -> None:
+    """To stderr: what is taken for granted or was found, of their weights and of their images."""
+    lines: list[str] = []
+    for network in networks:
+        details = network.details
+        if checkpoint := details.get("checkpoint"):
+            lines.append(f"{details['weights']}: {checkpoint}")
+        if assumed := details.get("assumed"):
+            lines.append(f"{network.name}: assumed {assumed}")
+        if inside := details.get("inside"):
+            lines.append(f"{network.name}: {inside}")
+        lines += [f"{network.name} {remark}" for remark in network.remarks]
+    print("".join(f"{line}\n" for line in dict.fromkeys(lines)), end="", file=sys.stderr)
 
 
 def check_suffix(path: Path) -> None:

@@ -19,7 +19,9 @@ class NetworkOptions(Options):
     """Which network, and where it is computed."""
 
     network: str = option("vgg19", "See `texton networks`.")
-    weights: Path | None = option(None, "Other weights: safetensors or a state dict.")
+    weights: Path | None = option(
+        None, "Other weights: safetensors, a checkpoint, or FILE::KEY of it."
+    )
     pooling: str = option("avg", "avg (as in the paper) or max.", choices=("avg", "max"))
     bands: tuple[int, ...] = option((), "The one or three channels a picture shows: 3,2,1.", low=0)
     device: str = option("auto", "auto, cpu, cuda or mps.")

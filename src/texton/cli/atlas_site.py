@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,16 @@ from texton.cli import output as o
 from texton.cli.progress import progress
 from texton.methods.result import Unit
 
+if TYPE_CHECKING:
+    from texton.atlas.dossier.dossier import Dossier
+    from texton.jobs.store import Store
+
 Atlas = Annotated[Path, typer.Argument(metavar="DIR", help="An atlas.", show_default=False)]
+
+Evidence = Annotated[
+    Path | None,
+    typer.Option(help="What `texton scan` made: patches, figures and parts.", show_default=False),
+]
 
 _NAMED = 5  # damaged pictures that are named
 
@@ -28,6 +37,7 @@ def export_command(
     similar: Annotated[
         bool, typer.Option(help="Find similar textures and draw maps of them.")
     ] = True,
+    evidence: Evidence = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
@@ -45,13 +55,14 @@ def export_command(
 
     store = Store.open(atlas)
     check_target(out, atlas, force)
+    dossier = _dossier(store, evidence)
     catalog = Catalog.read(store)
     _tell_damaged(catalog.drop_unreadable())
     index = TextureIndex()
     if similar:
         with progress() as told:
             index.update(store, catalog.alive(), lambda n, of: told.reach(n, of, "textures"))
-    site = Site(catalog, index.similar)
+    site = Site(catalog, index.similar, dossier=dossier)
     count = sum(1 for _ in site.paths())
     with progress(count) as told:
         made = export(site, out, lambda: told.finish("pages and pictures"))
@@ -72,6 +83,7 @@ def serve_command(
     similar: Annotated[
         bool, typer.Option(help="Find similar textures and draw maps of them.")
     ] = True,
+    evidence: Evidence = None,
 ) -> None:
     """Show an atlas in a browser, live while it is being built. Ctrl-C ends it."""
     from texton.atlas.index import TextureIndex
@@ -81,12 +93,26 @@ def serve_command(
     from texton.web.server import listen, serve
 
     store = Store.open(atlas)
+    dossier = _dossier(store, evidence)
     with listen(host, port) as bound:
-        follower = Follower(store, TextureIndex() if similar else None)
+        follower = Follower(store, TextureIndex() if similar else None, dossier)
         name, number = bound.getsockname()[:2]
         print(f"http://{f'[{name}]' if ':' in name else name}:{number}/", flush=True)
         print("Ctrl-C ends it", file=sys.stderr)
         serve(make_app(follower, name), bound)  # 127.1 is bound as 127.0.0.1
+
+
+def _dossier(store: Store, evidence: Path | None) -> Dossier | None:
+    """What the evidence says of an atlas's filters, measured where it is not known yet."""
+    if evidence is None:
+        return None
+    from texton.atlas.dossier.dossier import Dossier
+    from texton.jobs.making import loaded
+
+    dossier = Dossier.open(store, evidence, lambda: loaded(store.manifest.network_options))
+    with progress() as told:
+        dossier.update(lambda what, done, of: told.reach(done, of, what))
+    return dossier
 
 
 def _tell_damaged(damaged: Mapping[Unit, Path]) -> None:

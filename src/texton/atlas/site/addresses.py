@@ -8,7 +8,10 @@ _SAFE = re.compile(r"[A-Za-z0-9_.-]")
 # Names of the site's own folders, and those that Windows keeps for devices.
 _TAKEN = re.compile(r"(assets|photos|con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
-PICTURE = re.compile(r"(?P<channel>[0-9]{1,9})\.(?P<photo>.+?)(?P<kind>\.png|\.thumb\.webp)")
+PICTURE = re.compile(
+    r"(?P<channel>[0-9]{1,9})\.(?P<photo>.+?)(?P<kind>\.png|\.thumb\.webp|\.map\.webp)"
+)
+PATCHES = re.compile(r"(?P<channel>[0-9]{1,9})\.patches\.webp")
 
 
 def slug(name: str) -> str:
@@ -39,6 +42,14 @@ def picture(layer: str, channel: int, photo: str) -> str:
 
 def thumbnail(layer: str, channel: int, photo: str) -> str:
     return f"{slug(layer)}/{channel}.{slug(photo)}.thumb.webp"
+
+
+def patches(layer: str, channel: int) -> str:
+    return f"{slug(layer)}/{channel}.patches.webp"
+
+
+def map_of(layer: str, channel: int, photo: str) -> str:
+    return f"{slug(layer)}/{channel}.{slug(photo)}.map.webp"
 
 
 def unit(layer: str, channel: int, photo: str) -> str:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from texton.atlas.index import TextureIndex
 from texton.atlas.similar import Map, Similar
@@ -20,6 +20,9 @@ from texton.atlas.site.site import Site
 from texton.errors import TextonError
 from texton.jobs.store import Store, Unit
 from texton.reading import whole_number
+
+if TYPE_CHECKING:
+    from texton.atlas.dossier.dossier import Dossier
 
 _STATUS_PAUSE = 4.0  # seconds
 _IDLE_PAUSE = 10.0  # seconds between two looks while nobody is connected
@@ -43,10 +46,12 @@ class Follower:
     the run being this process, so that another server's positions are not mistaken for it.
     """
 
-    def __init__(self, store: Store, index: TextureIndex | None = None) -> None:
+    def __init__(
+        self, store: Store, index: TextureIndex | None = None, dossier: Dossier | None = None
+    ) -> None:
         self._run = secrets.token_hex(4)
         self._lock = threading.Lock()
-        self._index = index
+        self._index, self._dossier = index, dossier
         self._similar = Similar()
         self._indexed: set[Unit] = set()
         self._site: Site | None = None
@@ -64,7 +69,7 @@ class Follower:
         with self._lock:
             if self._site is None:
                 live = self.spell(len(self._log))
-                self._site = Site(self._catalog.snapshot(), self._similar, live)
+                self._site = Site(self._catalog.snapshot(), self._similar, live, self._dossier)
             return self._site
 
     def spell(self, position: int) -> str:

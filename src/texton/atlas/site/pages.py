@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from texton.atlas.similar import Similar
 from texton.atlas.site import addresses
@@ -17,6 +17,9 @@ from texton.errors import optional
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto
 from texton.jobs.store import Unit
 from texton.methods.method import SECONDS, STEPS, Figure
+
+if TYPE_CHECKING:
+    from texton.atlas.dossier.dossier import Dossier
 
 with optional("atlas"):
     import jinja2
@@ -32,6 +35,7 @@ class Pages:
     similar: Similar
     thumbnails: bool
     live: str | None
+    dossier: Dossier | None = None
 
     def overview(self) -> str:
         layers = [
@@ -79,6 +83,7 @@ class Pages:
             before=before,
             after=after,
             pictures=[self._picture(layer, channel, photo) for photo in self.catalog.photos],
+            dossier=self._dossier(layer.name, channel),
             **tiles,
         )
 
@@ -92,6 +97,7 @@ class Pages:
             {
                 "method": _some(method, ("name", "title", "caption", "axes")),
                 "figures": [_some(figure, told) for figure in method.shown()],
+                "evidence": [_some(figure, told) for figure in self._evidence_figures],
                 "layers": [
                     {"name": x.name, "slug": addresses.slug(x.name), "ranges": _ranges(x.channels)}
                     for x in catalog.layers
@@ -125,6 +131,7 @@ class Pages:
                 "slug": addresses.slug(layer.name),
                 "channels": list(layer.channels),
                 "photos": columns,
+                "evidence": self.dossier.columns(layer.name) if self.dossier else {},
                 "map": laid_out,
             },
         )
@@ -142,6 +149,8 @@ class Pages:
             "method": catalog.method,
             "axes": catalog.method.axes,
             "figures": catalog.method.shown(),
+            "evidence_figures": self._evidence_figures,
+            "evidence_pictures": self.dossier.pictures if self.dossier else 0,
             "example": catalog.name(last.name, last.channels[0]),
             "filters": catalog.filters,
             "counts": catalog.counts(),
@@ -153,6 +162,33 @@ class Pages:
             "told": _settings(catalog.store.manifest.settings),
             "live": self.live,
         }
+
+    @property
+    def _evidence_figures(self) -> tuple[Figure, ...]:
+        return () if self.dossier is None else self.dossier.figures
+
+    def _dossier(self, layer: str, channel: int) -> dict[str, Any] | None:
+        """What pictures and weights say of a filter, as its template takes it."""
+        if self.dossier is None or (found := self.dossier.page(layer, channel)) is None:
+            return None
+        for key, source in (("adds", found["source"]), ("takes", found["source"])):
+            found[key] = [
+                (self._linked(source, part), f"{100 * abs(share):.0f} %", drawn)
+                for part, share, drawn in found[key]
+            ]
+        found["feeds"] = [
+            (self._linked(*fed), f"{100 * share:.0f} %", "") for *fed, share in found["feeds"]
+        ]
+        if found["places"]:
+            found["sprite"] = addresses.patches(layer, channel)
+        return found
+
+    def _linked(self, layer: str, channel: int) -> dict[str, Any] | str:
+        """A filter as a tile that leads to its page; by its name where the atlas has none."""
+        there = any(x.name == layer and channel in x.channels for x in self.catalog.layers)
+        if not there:
+            return f"{layer}:{channel}" if layer else f"channel {channel} of the image"
+        return self._tile(layer, channel, self.catalog.photos[0], "")
 
     @cached_property
     def _told(self) -> dict[str, dict[str, Any]]:
@@ -168,6 +204,7 @@ class Pages:
                 "stride": layer.stride,
                 "field": layer.receptive_field,
                 **self.catalog.summary(layer),
+                "silent": self.dossier.dead(layer.name) if self.dossier else None,
             }
         return self._told[layer.name]
 
@@ -233,11 +270,16 @@ class Pages:
         return {
             "photo": photo,
             "photograph": addresses.photograph(photo.name),
+            "map": addresses.map_of(*place) if self._mapped(layer.name, channel) else None,
             "record": self.catalog.records.get(Unit(*place)),
             "image": addresses.picture(*place) if self.catalog.pictured(Unit(*place)) else None,
             "caption": self.catalog.method.caption.format(unit=name, photo=photo.name),
             "unit": addresses.unit(*place),
         }
+
+    def _mapped(self, layer: str, channel: int) -> bool:
+        known = self.dossier is not None and self.dossier.has(layer, channel)
+        return known and "photo" in self.catalog.method.axes
 
 
 def _some(of: object, names: Sequence[str]) -> dict[str, Any]:

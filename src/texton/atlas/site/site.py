@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from texton.atlas.similar import Similar
 from texton.atlas.site import addresses
@@ -16,6 +17,9 @@ from texton.atlas.site.pages import Pages
 from texton.atlas.site.pictures import THUMBNAIL, thumbnail
 from texton.jobs.manifest import AtlasLayer
 from texton.jobs.store import Unit
+
+if TYPE_CHECKING:
+    from texton.atlas.dossier.dossier import Dossier
 
 _STATIC = ("site.css", "site.js", "grid.js", "compare.js", "live.js")
 
@@ -26,11 +30,13 @@ class Site:
 
     Args:
         live: the text that pages carry so that they follow a build; None for an export.
+        dossier: what evidence says of the filters; None without.
     """
 
     catalog: Catalog
     similar: Similar = field(default_factory=Similar)
     live: str | None = None
+    dossier: Dossier | None = None
 
     def paths(self) -> Iterator[str]:
         """Every address, as a path relative to the site's root."""
@@ -43,6 +49,7 @@ class Site:
             yield addresses.layer_data(layer.name)
             for channel in layer.channels:
                 yield addresses.filter_page(layer.name, channel)
+                yield from self._natural(layer.name, channel)
                 for photo in self.catalog.photos:
                     if self.catalog.pictured(Unit(layer.name, channel, photo.name)):
                         yield addresses.picture(layer.name, channel, photo.name)
@@ -71,6 +78,16 @@ class Site:
         }
         return pages[name]() if name in pages else None
 
+    def _natural(self, layer: str, channel: int) -> Iterator[str]:
+        """The pictures that the filter's page has from the evidence."""
+        if self.dossier is None or not self.dossier.has(layer, channel):
+            return
+        if self.dossier.sprites.places(layer, channel):
+            yield addresses.patches(layer, channel)
+        if "photo" in self.catalog.method.axes:
+            for photo in self.catalog.photos:
+                yield addresses.map_of(layer, channel, photo.name)
+
     @property
     def thumbnails(self) -> bool:
         """Whether pictures are too large to serve as their own thumbnails."""
@@ -80,7 +97,7 @@ class Site:
     def _pages(self) -> Pages:
         edges = [max(photo.width, photo.height) for photo in self.catalog.photos]
         large = max(edges, default=0) > 1.25 * THUMBNAIL
-        return Pages(self.catalog, self.similar, large, self.live)
+        return Pages(self.catalog, self.similar, large, self.live, self.dossier)
 
     def _layer(self, slug: str) -> AtlasLayer | None:
         return self._by_slug.get(slug)
@@ -101,6 +118,11 @@ class Site:
         if match := re.fullmatch(r"(0|[1-9][0-9]{0,8})\.html", name):
             channel = int(match[1])
             return self._pages.filter(layer, channel) if channel in layer.channels else None
+        if match := addresses.PATCHES.fullmatch(name):
+            channel = int(match["channel"])
+            if self.dossier is None or not self.dossier.has(layer.name, channel):
+                return None
+            return self.dossier.sprites.patches(layer.name, channel)
         if match := addresses.PICTURE.fullmatch(name):
             return self._picture(layer, int(match["channel"]), match["photo"], match["kind"])
         return None
@@ -110,10 +132,19 @@ class Site:
     ) -> bytes | Path | None:
         for known in self.catalog.photos:
             unit = Unit(layer.name, channel, known.name)
-            if addresses.slug(known.name) == photo and self.catalog.pictured(unit):
+            if addresses.slug(known.name) != photo:
+                continue
+            if kind == ".map.webp":
+                return self._map(layer.name, channel, known.name)
+            if self.catalog.pictured(unit):
                 path = self.catalog.store.picture(unit)
                 return _there(path) if kind == ".png" else thumbnail(path)
         return None
+
+    def _map(self, layer: str, channel: int, photo: str) -> bytes | None:
+        if self.dossier is None or not self.dossier.has(layer, channel):
+            return None
+        return self.dossier.map(layer, channel, photo)
 
 
 def _there(path: Path) -> Path | None:

@@ -23,28 +23,46 @@
   let here = location.hash.slice(1); // the filter that was opened last: where to come back to
 
   const photoOf = (item) => item.photo || atlas.photos[photo];
-  const value = (item, key) => item.layer.photos[atlas.photos.indexOf(photoOf(item))][key][item.at];
+  const figures = [...atlas.figures, ...atlas.evidence];
+  const value = (item, key) => {
+    const columns = item.layer.photos[atlas.photos.indexOf(photoOf(item))];
+    return (columns[key] || item.layer.evidence[key] || [])[item.at] ?? null;
+  };
   const own = (item) => (item.photo ? item.photo.name : item.channel);
   const anchor = (item) => encodeURIComponent(many ? `${item.about.name}:${own(item)}` : own(item));
-  const figureShown = () => atlas.figures.find((figure) => figure.key === sort) || atlas.figures[0];
+  const figureShown = () => figures.find((figure) => figure.key === sort) || figures[0];
+
+  // Which are left: all, those of a status, those that no picture excites; and of the figure that
+  // is shown those between two bounds, in the unit that people read it in.
+  let only = "all", least = null, most = null;
+  function left() {
+    const figure = figureShown(), unit = figure && figure.show === "percent" ? 100 : 1;
+    return items.filter((item) => {
+      if (only === "silent" ? value(item, "active") !== 0 : only !== "all" && value(item, "status") !== only) return false;
+      if (least === null && most === null) return true;
+      const found = figure ? value(item, figure.key) : null;
+      return found !== null && (least === null || found * unit >= least) && (most === null || found * unit <= most);
+    });
+  }
 
   // ---- order and geometry -------------------------------------------------------------------
 
   function ordered() {
-    if (sort === "channel") return items.slice();
+    const items = left();
+    if (sort === "channel") return items;
     if (sort === "texture") {
       const place = new Map();
       layers.forEach((layer) => (layer.map ? layer.map.walk : []).forEach((channel, at) => place.set(`${layer.slug}:${channel}`, at)));
       const at = (item) => place.get(`${item.layer.slug}:${item.channel}`) ?? Infinity;
       const first = new Map(layers.map((layer, number) => [layer, number]));
-      return items.slice().sort((a, b) => first.get(a.layer) - first.get(b.layer) || (at(a) === at(b) ? a.at - b.at : at(a) - at(b)));
+      return items.sort((a, b) => first.get(a.layer) - first.get(b.layer) || (at(a) === at(b) ? a.at - b.at : at(a) - at(b)));
     }
     const sign = figureShown().better === "low" ? 1 : -1;
     const key = (item) => {
       const found = value(item, sort);
       return found === null ? Infinity : sign * found;
     };
-    return items.slice().sort((a, b) => (key(a) === key(b) ? 0 : key(a) - key(b)));
+    return items.sort((a, b) => (key(a) === key(b) ? 0 : key(a) - key(b)));
   }
 
   function arrange() {
@@ -55,12 +73,13 @@
     } else {
       slots = ordered();
     }
-    const left = map ? items.filter((item) => map.cells[item.at] < 0).length : 0;
+    const unplaced = map ? items.filter((item) => map.cells[item.at] < 0).length : 0;
     const unmapped = view === "map" && !map ? "There is no map yet: it is made from finished pictures." : "";
     const figure = figureShown();
     const shown = map || !figure ? "" : `Shown with each ${texton.by("channel") ? "filter" : "picture"}: its ${figure.label.toLowerCase()}.`;
     note.title = shown && figure.help;
-    about = unmapped || (left ? `${left} filter${left === 1 ? " has" : "s have"} no texture to place: dead, or not made yet.` : shown);
+    const chosen = map || slots.length === items.length ? "" : `${slots.length.toLocaleString("en")} of ${items.length.toLocaleString("en")}. `;
+    about = unmapped || (unplaced ? `${unplaced} filter${unplaced === 1 ? " has" : "s have"} no texture to place: dead, or not made yet.` : chosen + shown);
     tellOf(null);
     grid.classList.toggle("map", !!map);
     if (!slots[active]) active = Math.max(0, slots.findIndex(Boolean));
@@ -201,12 +220,17 @@
     photo = Math.max(0, atlas.photos.findIndex((one) => one.name === form.get("photo")));
     sort = form.get("sort");
     view = form.get("view") || "grid";
+    only = form.get("only") || "all";
+    [least, most] = ["least", "most"].map((name) => (form.get(name) ? Number(form.get(name)) : null));
     size = Number(form.get("size"));
-    tools.elements.sort.disabled = view === "map";
+    ["sort", "only", "least", "most"].forEach((name) => { if (tools.elements[name]) tools.elements[name].disabled = view === "map"; });
     const kept = new URLSearchParams();
     if (photo) kept.set("photo", atlas.photos[photo].name);
     if (sort !== "channel") kept.set("sort", sort);
     if (view !== "grid") kept.set("view", view);
+    if (only !== "all") kept.set("only", only);
+    if (least !== null) kept.set("least", least);
+    if (most !== null) kept.set("most", most);
     address(String(kept) && `?${kept}`);
     texton.remember("size", size);
     arrange();
@@ -232,7 +256,8 @@
 
   function restore() {
     const asked = new URLSearchParams(location.search);
-    for (const key of ["sort", "view"]) {
+    for (const key of ["least", "most"]) tools.elements[key].value = asked.get(key) ?? "";
+    for (const key of ["sort", "view", "only"]) {
       const select = tools.elements[key];
       if (select && [...select.options].some((option) => option.value === asked.get(key))) select.value = asked.get(key);
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from texton.methods.code_inversion import invert as invert
     from texton.methods.code_inversion import invert_random as invert_random
     from texton.methods.code_inversion import invert_ranks as invert_ranks
+    from texton.methods.dream import dream as dream
     from texton.methods.feature_map_inversion import invert_direction as invert_direction
     from texton.methods.feature_map_inversion import invert_filter as invert_filter
     from texton.methods.feature_map_inversion import invert_filters as invert_filters
@@ -42,6 +43,7 @@ else:
         "images.files": "read_image read_settings write_image",
         "methods.activation_map": "activation_map",
         "methods.code_inversion": "invert invert_random invert_ranks",
+        "methods.dream": "dream",
         "methods.feature_map_inversion": (
             "invert_direction invert_filter invert_filters iter_filters"
         ),

@@ -181,7 +181,7 @@ def test_rows_of_a_file_take_the_channels_place(run: Run, tmp_path: Path) -> Non
     assert_refused(run("filter", CAT, "relu1_2:2", "--directions", "d.npy"), "not negative")
     assert run("maximize", "relu1_2:2", "--directions", "d.npy", "--size", 24, *told).code == 0
     refused = ("--directions", "d.npy")
-    assert_refused(run("maximize", "relu1_2:3", *refused), "rows 0 to 2")
+    assert_refused(run("maximize", "relu1_2:3", *refused), "has 0 to 2")
     assert_refused(run("maximize", "relu2_1", *refused), "directions of 64 filters: give 128")
     np.save(tmp_path / "d.npy", np.array([{}], dtype=object))
     assert_refused(run("maximize", "relu1_2", *refused), "'d.npy' is no .npy of numbers")
@@ -199,7 +199,7 @@ def test_a_direction_is_said_on_a_command_line(run: Run) -> None:
     assert_refused(run("filter", CAT, *spec), "as `texton maximize` takes them")
     assert_refused(run("maximize", "relu1_2:3", *spec[1:]), "names channels, and so does")
     assert_refused(run("maximize", "relu1_2", "--direction", "64=1"), "no channel 64")
-    assert_refused(run("maximize"), "name filters: relu4_2:4")
+    assert_refused(run("maximize"), "name filters, like relu4_2")
     assert_refused(run("maximize", *spec, "--directions", "d.npy"), "name one of both")
 
 

@@ -39,6 +39,11 @@ _SPECS = {
     "layer": ("layers", "LAYER...", "See `texton layers`."),
 }
 
+_UNNAMED = {
+    "channel": "Missing argument 'LAYER:CHANNELS...': name filters, like relu4_2:0-4",
+    "layer": "Missing argument 'LAYER...': name a layer, `texton layers` lists them",
+}
+
 
 def command_for(method: Method) -> Command:
     """The command of a method, as Typer takes it."""
@@ -102,7 +107,10 @@ class _Making:
         task = members[0].task
         count = len(members) * len(task.units)
         planes = task.network.saves_planes and count == 1
-        path = o.check_output(self.out or self._name(task), self.force, planes)
+        moving = self.method.animation(self.options) if self.method.animation else ""
+        if moving and (count > 1 or self.each):
+            raise TextonError("one picture moves at a time: name one, without --each")
+        path = o.check_output(self.out or self._name(task), self.force, planes, moving)
         places = self._places(members)
         whole = self._command(self.specs, path, [self.series.network, self.series.weights])
         o.tell_assumed(*(member.task.network for member in members))
@@ -155,7 +163,7 @@ class _Making:
         axis = _axis(self.method)
         named = self.method.named and self.method.named(self.options, net, self.specs)
         if axis is not None and not self.specs and not named:
-            raise TextonError("name " + _SPECS[axis][2].rstrip(".").replace("Filters", "filters"))
+            raise TextonError(_UNNAMED[axis])
         if named is not None:
             yield from named
         elif axis == "channel":

@@ -44,10 +44,11 @@ def check_suffix(path: Path) -> None:
     place.check_suffix(path, ".png", "texton writes PNG")
 
 
-def check_output(path: Path, force: bool, planes: bool = False) -> Path:
+def check_output(path: Path, force: bool, planes: bool = False, frames: str = "") -> Path:
     """Refuse, before anything is computed, a place that could not be written in the end.
 
-    ``planes``: a ``.npy`` with all channels is going to be written beside it.
+    ``planes``: a ``.npy`` with all channels is going to be written beside it; ``frames``:
+    and an animation, of that ending.
     """
     check_suffix(path)
     if path.is_dir():
@@ -58,6 +59,9 @@ def check_output(path: Path, force: bool, planes: bool = False) -> Path:
     beside = path.with_suffix(".npy")
     if planes and beside.exists() and not force and settings.get("planes") != beside.name:
         raise TextonError(f"'{beside}' exists and texton did not make it: add --force")
+    moving = path.with_suffix(frames) if frames else path
+    if frames and moving.exists() and not force and settings.get("frames") != moving.name:
+        raise TextonError(f"'{moving}' exists and texton did not make it: add --force")
     place.check_place(path)
     return path
 

@@ -105,8 +105,8 @@ def spell_shares(shares: Mapping[int, float]) -> str:
 
 def spec_of(unit: Unit) -> str:
     """What a command line says for a unit, beside its options."""
-    row = (unit.direction or "").removeprefix(_ROW)
-    last = row if row.isdigit() else unit.channel
+    named = (unit.direction or "").removeprefix(_ROW)  # a row, or several channels of one picture
+    last = unit.channel if "=" in named or not named else named
     return f"{unit.layer}" if last is None else f"{unit.layer}:{last}"
 
 

@@ -123,6 +123,7 @@ class Method:
             declarations it imports inside.
         named: units that a command's options name, of options, network and what else was said
             (LAYER:CHANNELS, which may then be left out); None where these options name none.
+        animation: the ending of an animation that its options ask for beside a picture, or "".
         size: the long edge that its photographs are read at where nobody says.
         about: what ``--help`` says below the title.
         suffix: what the default names of its files end in.
@@ -137,6 +138,7 @@ class Method:
     make: Make
     check: Callable[[Task], None] | None = None
     named: Named | None = None
+    animation: Callable[[Any], str] | None = None
     size: int = 224
     about: str = ""
     suffix: str = ""

@@ -47,6 +47,7 @@ class Result:
         seconds: spent making it.
         figures: by key, as the method declares them; None where one has no value.
         settings: everything needed to make the picture again; saved inside the PNG.
+        frames: (C, H, W) each, of methods whose pictures move; written beside the picture.
         trace: the error before every step, as the solver saw it (its dtype, unrounded image).
     """
 
@@ -57,6 +58,7 @@ class Result:
     status: Status = "ok"
     settings: dict[str, Any] = field(default_factory=dict)
     trace: tuple[float, ...] = ()
+    frames: tuple[Tensor, ...] = ()
 
     @property
     def layer(self) -> str | None:
@@ -87,7 +89,13 @@ class Result:
         """
         from texton.images.files import write_image
 
-        told = {} if command is None else {"command": command}
+        told: dict[str, Any] = {} if command is None else {"command": command}
+        if self.frames:
+            from texton.images.animation import write_animation
+
+            beside = Path(path).with_suffix(f".{self.settings['animation']}")
+            write_animation(self.frames, beside, self.settings.get("bands"))
+            told["frames"] = beside.name
         return write_image(self.image, path, {**told, **self.settings, **self.record()})
 
     def __repr__(self) -> str:

@@ -76,7 +76,7 @@ def parse_filters(specs: Sequence[str], network: Network, photo: Tensor) -> list
 
 
 def parse_numbers(text: str, count: int, said: str) -> list[int]:
-    """``0-4,7`` or ``all`` of so many rows, each once.
+    """``0-4,7`` or ``all`` of so many, each once.
 
     Raises:
         TextonError: another form, or a number that is not among them.
@@ -85,7 +85,7 @@ def parse_numbers(text: str, count: int, said: str) -> list[int]:
     for part in (part.strip() for part in text.split(",")):
         first, last, top = _parsed(part, said)
         if top is not None or (last is not None and last >= count):
-            raise TextonError(f"{said} has rows 0 to {count - 1}: name some of them, not '{part}'")
+            raise TextonError(f"{said} has 0 to {count - 1}: name some of them, not '{part}'")
         chosen.update(dict.fromkeys(range(first, count if last is None else last + 1)))
     return list(chosen)
 

@@ -6,6 +6,8 @@ it has come.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -72,6 +74,37 @@ class Diverse(Objective):
         likeness = grams @ grams.T
         others = (likeness.sum(1) - likeness.diagonal()) / max(1, len(code) - 1)
         return errors * (1 - self._weight * others)
+
+
+class Energy(Objective):
+    """Minus the mean square of a layer's maps, of all or of some: what is there is strengthened
+    (Mordvintsev et al. 2015)."""
+
+    def __init__(self, layer: str, channels: Sequence[int] = ()) -> None:
+        self.layers = (layer,)
+        self._channels = list(channels)
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        return -_of(codes[self.layers[0]], self._channels).square().mean((1, 2, 3))
+
+
+class Guided(Objective):
+    """Minus ⟨φ_i, y_j⟩, averaged over positions i, j being the one of the guide that is most like
+    it: the features of a guide (1, C, M, N) are looked for."""
+
+    def __init__(self, layer: str, guide: Tensor, channels: Sequence[int] = ()) -> None:
+        self.layers = (layer,)
+        self._channels = list(channels)
+        self._guide = _of(guide, self._channels)[0].flatten(1)  # (C, positions)
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        code = _of(codes[self.layers[0]], self._channels).flatten(2)
+        likest = torch.einsum("bcp,cq->bpq", code, self._guide.to(code)).amax(2)
+        return -likest.mean(1)
+
+
+def _of(code: Tensor, channels: Sequence[int]) -> Tensor:
+    return (code[:, list(channels)] if channels else code).float()
 
 
 def check_place(place: Place, extent: Place, layer: str) -> None:

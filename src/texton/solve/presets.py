@@ -28,8 +28,8 @@ class SolverSettings:
         jitter: shift the image by up to so many pixels in every step but the last fifth.
         weight_decay: of ``sgd2016`` alone.
         rule: ``adam``; ``lbfgs``, bounded quasi-Newton, whose ``learning_rate`` is the longest
-            step in the mean over pixels; or ``sgd2016``: the paper's, on unbounded images,
-            denoised at the end.
+            step in the mean over pixels; ``ascent``, whose is every step's; or ``sgd2016``: the
+            paper's, on unbounded images, denoised at the end.
     """
 
     steps: int = 72
@@ -42,7 +42,7 @@ class SolverSettings:
     tv: float = 0.1
     jitter: int = 0
     weight_decay: float = 5e-4
-    rule: Literal["adam", "lbfgs", "sgd2016"] = "adam"
+    rule: Literal["adam", "lbfgs", "sgd2016", "ascent"] = "adam"
 
 
 PRESETS = {

@@ -71,6 +71,27 @@ class Adam:
         self._left.masked_fill_(which, 1)
 
 
+class Ascent:
+    """A step of a length: the slope over its own mean size, per image (DeepDream).
+
+    Where there is structure there is slope. Adam, which scales every pixel by itself, would change
+    a flat sky as much.
+    """
+
+    def __init__(self, canvas: Canvas, settings: SolverSettings) -> None:
+        self._values = canvas.values
+        self._rate = settings.learning_rate
+
+    def move(self, gradient: Tensor, rates: Tensor) -> None:
+        with torch.no_grad():
+            size = gradient.abs().flatten(1).mean(1).clamp_min(1e-30)
+            steps = (-self._rate * rates).to(gradient.dtype) / size
+            self._values.addcmul_(gradient, per_image(steps, gradient))
+
+    def forget(self, which: Tensor) -> None:
+        """It remembers nothing."""
+
+
 class _Pair(NamedTuple):
     """How far images moved (B, N), how their slopes changed, and their inner product (B, 1):
     infinite where it tells nothing, which leaves a step as it is."""

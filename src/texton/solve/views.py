@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -113,6 +114,43 @@ class Windows:
             places = torch.arange(first, first + wanted, device=image.device)
             image = image.index_select(axis, _folded(places, extent, self._meet))
         return image
+
+
+class Tiles:
+    """An image in tiles of one size, which together cover it, shifted as one by some pixels.
+
+    One that is small is one tile. In larger ones seams lie elsewhere in every step, and memory
+    is taken for a tile at a time.
+
+    Args:
+        size: (height, width) of the image.
+        tile: the longest side of a tile.
+        reach: pixels that an image of one tile is shifted by.
+    """
+
+    def __init__(
+        self, generators: Sequence[torch.Generator], size: Sequence[int], tile: int, reach: int
+    ) -> None:
+        self._generators = generators
+        counts = [-(-side // tile) for side in size]
+        self._tile = [-(-side // count) for side, count in zip(size, counts, strict=True)]
+        self._reach = reach if counts == [1, 1] else max(self._tile)
+        starts = [
+            [round(i * (side - own) / max(1, count - 1)) for i in range(count)]
+            for side, own, count in zip(size, self._tile, counts, strict=True)
+        ]
+        self._starts = [(top, left) for top in starts[0] for left in starts[1]]
+
+    def at(self, index: int) -> Sequence[View]:
+        low, high = -self._reach, self._reach + 1
+        drawn = [torch.randint(low, high, (2,), generator=g) for g in self._generators]
+        shifts = torch.stack(drawn)
+        return [partial(self._seen, shifts, start) for start in self._starts]
+
+    def _seen(self, shifts: Tensor, start: tuple[int, int], image: Tensor) -> Tensor:
+        rolled = _rolled(image, shifts.to(image.device))
+        top, left = start
+        return rolled[..., top : top + self._tile[0], left : left + self._tile[1]]
 
 
 def warped(

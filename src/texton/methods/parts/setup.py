@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _ALGORITHMS = {"adam": Algorithm(Adam), "lbfgs": Algorithm(Lbfgs), "sgd2016": Algorithm2016()}
 
+_NAMED = {"preset": "preset", "steps": "steps_asked", "seed": "seed"}  # outside the options
+
 
 def algorithm_for(settings: SolverSettings) -> Algorithm:
     return _ALGORITHMS[settings.rule]
@@ -133,9 +135,7 @@ def recorded_settings(
         "method": method,
         **task.network.describe(),
         **seen,
-        "preset": told.pop("preset"),
-        "steps_asked": told.pop("steps"),
-        "seed": told.pop("seed"),
+        **{named: told.pop(key) for key, named in _NAMED.items() if key in told},
         **({"options": told} if told else {}),
         **compute.describe(),
         "solver": asdict(settings),

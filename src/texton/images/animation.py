@@ -1,0 +1,30 @@
+"""Pictures one after the other, as WebP or GIF."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from texton.images.files import to_pillow, write_bytes
+
+SUFFIXES = {"webp": ".webp", "gif": ".gif"}
+_MILLISECONDS = 80
+
+
+def write_animation(
+    frames: Sequence[Tensor], path: Path, bands: Sequence[int] | None = None
+) -> Path:
+    """Write frames (C, H, W) in [0, 1] atomically, in the format of the name's ending, endless.
+
+    Raises:
+        TextonError: the disk does not take it.
+    """
+    first, *others = [to_pillow(frame, bands) for frame in frames]
+    buffer = io.BytesIO()
+    told = {"save_all": True, "append_images": others, "duration": _MILLISECONDS, "loop": 0}
+    first.save(buffer, path.suffix[1:].upper(), quality=90, **told)
+    write_bytes(buffer.getvalue(), path)
+    return path

@@ -1,0 +1,130 @@
+"""Octaves of a dream: what is drawn at one size is carried to the next, the photograph is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texton.network.device import Compute
+from texton.solve.canvas import PixelCanvas
+from texton.solve.maximise import Energy, Guided
+from texton.solve.objective import Objective
+from texton.solve.presets import SolverSettings
+from texton.solve.rules import Ascent
+from texton.solve.solver import Solver, Step
+from texton.solve.views import Tiles
+
+if TYPE_CHECKING:
+    from texton.network.network import Network
+
+_SMALLEST = 96  # pixels: an octave under it would be nothing but border
+_TILE, _REACH = 512, 32
+_CLOSER = 0.95  # of a frame, that the next one shows
+
+
+class Dreaming:
+    """One objective over any photograph.
+
+    Args:
+        channels: of the layer; none are all of them.
+        guide: (1, C, H, W): features to look for; None: whatever is there already.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        layer: str,
+        channels: Sequence[int],
+        guide: Tensor | None,
+        settings: SolverSettings,
+        compute: Compute,
+    ) -> None:
+        self._network, self._settings, self._compute = network, settings, compute
+        self._objective: Objective = Energy(layer, channels)
+        if guide is not None:
+            with torch.no_grad():
+                code = network.encode(guide, layer, compute.exact())[layer]
+            self._objective = Guided(layer, code, channels)
+        self._layer = layer
+        self.trace: list[float] = []
+        self.steps = 0
+
+    def octaves(
+        self,
+        photo: Tensor,
+        count: int,
+        ratio: float,
+        generator: torch.Generator,
+        on_step: Callable[[Step], None] | None,
+    ) -> Tensor:
+        """The photograph (1, C, H, W), dreamed from coarse to fine."""
+        photo = photo.to(self._compute.device, torch.float32)
+        sizes = octave_sizes((photo.shape[2], photo.shape[3]), count, ratio)
+        detail = torch.zeros_like(photo)
+        for index, size in enumerate(sizes):
+            base, detail = shrunk(photo, size), enlarged(detail, size)
+            canvas = PixelCanvas((base + detail).clamp(0, 1))
+            tiles = Tiles([generator], size, _TILE, _REACH)
+            solver = Solver(
+                partial(self._network.encoder, compute=self._compute),
+                self._objective,
+                canvas,
+                Ascent(canvas, self._settings),
+                self._settings,
+                [generator],
+                arithmetic=self._compute.arithmetic,
+                views=tiles,
+            )
+            for step in solver:
+                if on_step is not None:
+                    done = index * step.steps + step.index
+                    on_step(Step(done, len(sizes) * step.steps, step.errors))
+            self.steps += int(solver.steps[0])
+            self.trace += solver.traces[0]
+            detail = canvas.images() - base
+        return (photo + detail).clamp(0, 1)
+
+    def energy(self, image: Tensor) -> float:
+        """Of the objective, in float32."""
+        with torch.no_grad():
+            codes = self._network.encode(image, self._layer, self._compute.exact())
+            return -float(self._objective(codes, image)[0])
+
+
+def octave_sizes(size: tuple[int, int], count: int, ratio: float) -> list[tuple[int, int]]:
+    """(height, width) from coarse to fine; the photograph's own is the last, however small."""
+    every = [
+        (round(size[0] / ratio**octave), round(size[1] / ratio**octave))
+        for octave in reversed(range(count))
+    ]
+    return [one for one in every if min(one) >= _SMALLEST or one == size]
+
+
+def shrunk(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, without what is too fine for the size."""
+    if image.shape[2:] == torch.Size(size):
+        return image
+    return F.interpolate(image, size, mode="bilinear", antialias=True)
+
+
+def enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear; from the full size of nothing at first, too."""
+    if image.shape[2:] == torch.Size(size):
+        return image
+    return F.interpolate(image, size, mode="bilinear", align_corners=False)
+
+
+def closer(image: Tensor) -> Tensor:
+    """The middle of an image, as large as it was."""
+    shape = list(image.shape)
+    theta = torch.tensor([[[_CLOSER, 0.0, 0.0], [0.0, _CLOSER, 0.0]]]).to(image)
+    grid = F.affine_grid(theta, shape, align_corners=False)
+    seen = F.grid_sample(
+        image, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    return seen.clamp(0, 1)

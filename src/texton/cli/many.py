@@ -11,12 +11,14 @@ from typer.core import TyperCommand
 class ManyValues(TyperCommand):
     """``--styles a.jpg b.jpg`` for every option that may be given several times.
 
-    Only after all words that must be given: before them nobody could tell whose a word is.
+    Only after the words that must be given, or may be several: before them nobody could tell
+    whose a word is.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         flags = {flag: one for one in self.params for flag in (*one.opts, *one.secondary_opts)}
-        needed = sum(1 for one in self.params if one.param_type_name == "argument" and one.required)
+        words = [one for one in self.params if one.param_type_name == "argument"]
+        needed = sum(1 for one in words if one.required or one.nargs < 0)
         return super().parse_args(ctx, _repeated(args, flags, needed))
 
 

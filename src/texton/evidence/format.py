@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -174,10 +175,20 @@ class Evidence:
         pictures: the files, by their numbers.
     """
 
-    def __init__(self, root: Path, manifest: EvidenceManifest, pictures: PictureList) -> None:
+    def __init__(
+        self,
+        root: Path,
+        manifest: EvidenceManifest,
+        pictures: Sequence[Scanned],
+        found: Mapping[str, LayerEvidence] | None = None,
+    ) -> None:
+        """
+        Args:
+            found: layers that are not in files.
+        """
         self.root, self.manifest, self.pictures = root, manifest, pictures
         self.layers = {layer.name: layer for layer in manifest.layers}
-        self._read: dict[str, LayerEvidence] = {}
+        self._read = dict(found or {})
 
     @classmethod
     def open(cls, folder: Text) -> Evidence:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,11 @@ class Known:
             self._new.append((look, int(scanned.content, 16), number))
             if len(self._new) >= 256:
                 self._settle()
+
+    def judged(self, scanned: Scanned) -> Scanned:
+        """The same, told to be a copy if it is a near-duplicate of what is known."""
+        twin = self.twin(scanned) if scanned.status == "ok" else None
+        return scanned if twin is None else replace(scanned, status="copy", of=twin)
 
     def twin(self, scanned: Scanned) -> int | None:
         """The first picture that is a near-duplicate of this one."""

@@ -105,14 +105,12 @@ class Sweep:
 def look_at(code: Tensor, layer: EvidenceLayer, image: tuple[int, int], hashes: Array) -> Seen:
     """What is kept of maps (B, C, M, N) of images of that height and width."""
     rows, columns, aside = considered(layer, (code.shape[2], code.shape[3]), image)
-    inner = code[:, :, rows, columns]
+    inner = code[:, :, rows, columns].permute(0, 2, 3, 1)  # as it lies in memory, if it does so
     values, at_row, at_column = strongest_places(inner)
-    area = inner.shape[2] * inner.shape[3]
-    mean = inner.sum((2, 3), dtype=torch.float32) / area
-    square = torch.linalg.vector_norm(inner, dim=(2, 3), dtype=torch.float32).square() / area
-    flat = inner.permute(0, 2, 3, 1).reshape(len(code), area, -1)
-    wanted = torch.from_numpy(positions(hashes, area)).to(code.device)
-    sampled = flat.gather(1, wanted[:, :, None].expand(-1, -1, flat.shape[2])).float()
+    area = inner.shape[1] * inner.shape[2]
+    full = inner.float()
+    mean, square = (x.sum(2).sum(1) / area for x in (full, full * full))
+    sampled = sampled_places(inner, hashes)
     places = torch.stack([at_row + rows.start, at_column + columns.start], -1)
     told = [_array(x) for x in (values.float(), mean, square)]
     whole: Array = np.isfinite(np.stack(told)).all(0)
@@ -123,14 +121,23 @@ def look_at(code: Tensor, layer: EvidenceLayer, image: tuple[int, int], hashes: 
 
 
 def strongest_places(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, C) the maximum of maps (B, C, M, N), its row and its column.
+    """(B, C) the maximum of maps (B, M, N, C), its row and its column.
 
-    The rows' maxima come first: those vectorise over the channels, an argmax over all does not.
+    Rows' maxima come first: with the channels last those are ten times as quick as an argmax.
     """
-    values, row = maps.amax(3).max(2)
-    count, filters, _, width = maps.shape
-    line = maps.gather(2, row[:, :, None, None].expand(count, filters, 1, width))
-    return values, row, line[:, :, 0].argmax(2)
+    values, row = maps.amax(2).max(1)
+    images = torch.arange(len(maps), device=maps.device)[:, None]
+    filters = torch.arange(maps.shape[3], device=maps.device)[None]
+    line = maps[images, row, :, filters]
+    return values, row, line.argmax(2)
+
+
+def sampled_places(maps: Tensor, hashes: Array) -> Tensor:
+    """(B, 64, C) of maps (B, M, N, C), at places that each image draws for itself."""
+    rows, columns = maps.shape[1:3]
+    wanted = torch.from_numpy(positions(hashes, rows * columns)).to(maps.device)
+    images = torch.arange(len(maps), device=maps.device)[:, None]
+    return maps[images, wanted // columns, wanted % columns].float()
 
 
 def positions(hashes: Array, area: int) -> Array:

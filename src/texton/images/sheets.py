@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texton.images.files import to_pillow
 
-_COLUMNS = 16
+_COLUMNS, _STRIP = 16, 3  # times as wide as high: a strip
 _GAP = 4
 _SPACE, _CAPTION = 8, 22
 _INK, _QUIET, _PAPER = "#1c1c1c", "#b00020", "#ffffff"
@@ -28,7 +28,8 @@ class Tile:
 
 
 def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], title: str = "") -> Image.Image:
-    """A sheet of rows ``(name, tiles)``; tiles of one size; long rows are wrapped at 16.
+    """A sheet of rows ``(name, tiles)``; tiles of one size; long rows are wrapped at 16, strips
+    stand one below the other.
 
     ``title`` stands above them all.
     """
@@ -41,7 +42,8 @@ def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], title: str = "") -> I
     font = ImageFont.load_default(size)
     margin = max(round(font.getlength(name)) for name, _ in rows) + 3 * _GAP
     caption = size + 2 * _GAP
-    columns = min(_COLUMNS, max(len(tiles) for _, tiles in rows))
+    most = _COLUMNS if width <= _STRIP * height else 1
+    columns = min(most, max(len(tiles) for _, tiles in rows))
     lines = [
         (name if start == 0 else "", tiles[start : start + columns])
         for name, tiles in pictures

@@ -147,8 +147,7 @@ class Scan:
                 found: list[Scanned] = []
                 for scanned in threads.map(look_at, chunk):
                     count += 1
-                    twin = known.twin(scanned) if scanned.status == "ok" else None
-                    one = scanned if twin is None else replace(scanned, status="copy", of=twin)
+                    one = known.judged(scanned)
                     known.note(len(self.pictures) + len(found), one)
                     found.append(one)
                     tell(count, one)

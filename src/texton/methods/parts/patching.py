@@ -1,0 +1,136 @@
+"""A filter's patches with their projections, both cut at what the unit sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from texton.errors import TextonError
+from texton.evidence.direct import evidence_in
+from texton.evidence.format import Evidence, Place, exists
+from texton.evidence.manifest import EvidenceLayer
+from texton.evidence.patches import Patch, cut, field_box
+from texton.methods.parts.projecting import Projector, shown
+from texton.methods.parts.rectifying import Rule
+from texton.network.device import choose_compute
+from texton.network.network import Network
+
+_CLOSE = 0.02  # of a value, by which another format or batch may move it
+_GREY = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """A patch, and what of it the activation hangs on, cut alike; None where that is unknown."""
+
+    patch: Patch
+    projection: Tensor | None
+
+
+class Patches:
+    """The patches of one layer's filters.
+
+    Args:
+        rule: of the projections; None for none. Where the network's rectifiers know no such
+            rule, the gradient.
+    """
+
+    def __init__(
+        self, network: Network, evidence: Evidence, layer: str, rule: Rule | None, device: str
+    ) -> None:
+        self.evidence, self.found = evidence, evidence.layer(layer)
+        self.rule = rule
+        self._projectors = (
+            [Projector(network, layer, one, device) for one in dict.fromkeys((rule, "gradient"))]
+            if rule is not None
+            else []
+        )
+
+    def of(self, channel: int, which: str = "top", most: int = 9) -> list[Projected]:
+        """A filter's patches, the strongest first; pictures that have vanished are left out."""
+        made = []
+        for place in self.found.places(channel, which)[:most]:
+            try:
+                image = self.evidence.read(place.picture)
+            except TextonError:
+                continue
+            patch = cut(image, self.found.layer, place)
+            made.append(Projected(patch, self._projection(image, channel, place)))
+        return made
+
+    def plain(self, channel: int, which: str) -> list[Tensor]:
+        """Patches (C, h, w) alone."""
+        kept, self._projectors = self._projectors, []
+        made = self.of(channel, which)
+        self._projectors = kept
+        return [one.patch.image for one in made]
+
+    def _projection(self, image: Tensor, channel: int, place: Place) -> Tensor | None:
+        """(C, h, w) around grey."""
+        if not self._projectors:
+            return None
+        slopes = self._slopes(image, channel, place)
+        return cut(shown(slopes), self.found.layer, place).image
+
+    def _slopes(self, image: Tensor, channel: int, place: Place) -> Tensor:
+        """(1, C, H, W) as large as the image, from a window around the field: far fewer pixels.
+
+        A window that begins on the layer's grid holds the same unit with the same value; where
+        it does not, as behind upsampling, the whole image is taken.
+        """
+        top, left, bottom, right = window(self.found.layer, place, *image.shape[2:])
+        stride = self.found.layer.stride
+        at = torch.tensor([[place.row - top // stride, place.column - left // stride]])
+        try:
+            part = image[:, :, top:bottom, left:right]
+            value, slopes = self._project(part, channel, at)
+            if abs(value - place.value) <= _CLOSE * abs(place.value):
+                whole = torch.zeros_like(image)
+                whole[:, :, top:bottom, left:right] = slopes
+                return whole
+        except TextonError:  # too small for the network, or no such unit
+            pass
+        return self._project(image, channel, torch.tensor([[place.row, place.column]]))[1]
+
+    def _project(self, image: Tensor, channel: int, at: Tensor) -> tuple[float, Tensor]:
+        first, *others = self._projectors
+        try:
+            made = first.project(image, channel, at)
+        except TextonError:
+            if not others:
+                raise
+            made = others[0].project(image, channel, at)
+            self._projectors, self.rule = others, others[0].rule
+        return float(made.values[0]), made.slopes
+
+
+def window(
+    layer: EvidenceLayer, place: Place, height: int, width: int
+) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of what a unit sees in a picture, begun on the layer's grid."""
+    if layer.field is None:
+        return 0, 0, height, width
+    box = field_box(layer, place, height, width)
+    top, left = (max(0, edge) // layer.stride * layer.stride for edge in (box.top, box.left))
+    return top, left, min(height, box.bottom), min(width, box.right)
+
+
+def open_evidence(
+    source: Path, network: Network, layers: list[str], size: int, device: str
+) -> Evidence:
+    """Evidence that `texton scan` made, or gathered from a folder of pictures now.
+
+    Raises:
+        TextonError: there is neither; it is of other weights.
+    """
+    if exists(source):
+        evidence = Evidence.open(source)
+        if evidence.manifest.weights_hash != network.weights_hash:
+            raise TextonError(f"'{source}' was scanned with other weights: scan it with these")
+        return evidence
+    if not source.is_dir():
+        raise TextonError(f"'{source}' is no folder: name evidence, or a folder of pictures")
+    return evidence_in(source, network, layers, size, choose_compute(device))

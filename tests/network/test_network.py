@@ -356,7 +356,7 @@ def test_what_a_module_saves_beside_its_tensors_is_left_out(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("by_name", [False, True])
-def test_channels_turned_last_by_name_are_no_maps_and_end_no_trace(by_name: bool) -> None:
+def test_channels_turned_last_by_name_are_known_as_such(by_name: bool) -> None:
     class Turns(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -370,4 +370,6 @@ def test_channels_turned_last_by_name_are_no_maps_and_end_no_trace(by_name: bool
             out: torch.Tensor = self.last(back)
             return out
 
-    assert [*Network(Turns()).layers] == ["first", "last"]
+    layers = Network(Turns()).layers
+    expected = {"first": 4, "norm": 4, "last": 5} if by_name else {"first": 4, "last": 5}
+    assert {name: x.channels for name, x in layers.items()} == expected

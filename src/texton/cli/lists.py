@@ -31,9 +31,7 @@ def _layers(as_json: bool, **values: Any) -> None:
     if as_json:
         print(json.dumps({"network": net.name, "layers": [asdict(x) for x in layers]}))
         return
-    rows = [_COLUMNS] + [
-        (x.name, x.kind, str(x.channels), str(x.stride), _field(x)) for x in layers
-    ]
+    rows = [_COLUMNS] + [(x.name, x.kind, str(x.channels), _stride(x), _field(x)) for x in layers]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     for row in rows:
         left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
@@ -41,6 +39,10 @@ def _layers(as_json: bool, **values: Any) -> None:
         print("  ".join(left + right))
     if any(x.measured for x in layers):
         print("~ measured, the others are added up from kernels; all: the whole image")
+    if any(x.status == "at most" for x in layers):
+        print("≤ at most: it goes with the place")
+    if net.resizes:
+        print("? not known: the network brings every image to another size itself")
     print(_footer(net))
 
 
@@ -98,7 +100,17 @@ def _unit(unit: Any, method: Any) -> str:
     return "  ".join([name, *told])
 
 
+def _stride(layer: Layer) -> str:
+    """Of rows × columns where they differ."""
+    rows, columns = (f"{x:.3g}" for x in layer.strides)
+    return rows if rows == columns else f"{rows}×{columns}"
+
+
 def _field(layer: Layer) -> str:
+    if layer.status == "not known":
+        return "?"
+    if layer.status == "at most":
+        return f"≤{layer.receptive_field}"
     side = "all" if layer.receptive_field is None else str(layer.receptive_field)
     return f"~{side}" if layer.measured else side
 

@@ -34,7 +34,7 @@ def measure_layers(network: Network, names: Sequence[str], size: int) -> tuple[E
                 filters=layer.channels,
                 stride=layer.stride,
                 field=field,
-                first=(0, 0) if field is None else (rows[name].first[0], columns[name].first[0]),
+                first=(0, 0) if field is None else (rows[name].begins, columns[name].begins),
                 effective=_effective_field(network, name, size) if larger else None,
                 rectifies=layer.rectifies,
             )

@@ -21,22 +21,32 @@ _EVERYWHERE: tuple[dict[int, Any], ...] = (
     everywhere._global_backward_pre_hooks,
 )
 CALL = "#"  # "relu#2" is the second call of a module that runs more than once
+INSIDE = "@"  # "fpn@pool" is what it gives under that name, or in that place, beside others
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What to take from a forward pass: the n-th call of a module, its output or its input."""
+    """What to take from a forward pass: the n-th call of a module, its output or its input.
+
+    ``inside`` leads to one of several tensors that it gives.
+    """
 
     key: str
     module: str
     call: int
     of_input: bool
+    inside: str = ""
 
     @classmethod
     def parse(cls, key: str, input_mark: str) -> Collected:
-        name = key.removesuffix(input_mark)
+        of_input = bool(input_mark) and key.endswith(input_mark)
+        name, at, inside = key.removesuffix(input_mark).partition(INSIDE)
         module, _, call = name.partition(CALL)
-        return cls(key, module, int(call or 1), key.endswith(input_mark))
+        return cls(key, module, int(call or 1), of_input, at + inside)
+
+    def of(self, output: Any) -> Any:
+        """The tensor that is meant, of all that a module gives."""
+        return next((x for where, x in parts_of(output) if where == self.inside), output)
 
 
 class _Reached(BaseException):
@@ -87,7 +97,7 @@ def collect(
             calls[name] += name not in entered
             for item in wanted:
                 if not item.of_input and item.module == name and item.call == calls[name]:
-                    take(item, output)
+                    take(item, item.of(output))
 
         return hook
 
@@ -107,7 +117,6 @@ def observe(
 ) -> None:
     """Run a whole module and show the outputs wanted as they come, without keeping them."""
     calls: Counter[str] = Counter()
-    keys = {(item.module, item.call): item.key for item in wanted}
 
     def before(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
@@ -117,8 +126,10 @@ def observe(
 
     def after(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            if isinstance(output, Tensor) and (name, calls[name]) in keys:
-                take(keys[name, calls[name]], output)
+            for item in wanted:
+                value = item.of(output)
+                if (item.module, item.call) == (name, calls[name]) and isinstance(value, Tensor):
+                    take(item.key, value)
 
         return hook
 
@@ -170,6 +181,16 @@ def has_slope(x: Tensor) -> bool:
 def is_code(output: Any) -> bool:
     """Whether it is a tensor of real numbers, as activations are."""
     return isinstance(output, Tensor) and output.is_floating_point()
+
+
+def parts_of(output: Any, where: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors that a module gives, and where each lies: ``""`` alone, else ``@key``, ``@0``."""
+    if isinstance(output, Tensor):
+        yield where, output
+    elif isinstance(output, (Mapping, tuple, list)):
+        inside = output.items() if isinstance(output, Mapping) else enumerate(output)
+        for key, value in inside:
+            yield from parts_of(value, f"{where}{INSIDE}{key}")
 
 
 def describe_output(output: Any) -> str:

@@ -21,7 +21,8 @@ from texton.network.frozen import (
     weights_hash_of,
 )
 from texton.network.hooks import Collected
-from texton.network.layers import Layer, Trace, why_no_layer
+from texton.network.layers import Layer, Size, Trace, layouts_at, why_no_layer
+from texton.network.layout import Layout
 from texton.network.receptive import Edges, edges_along, measure_fields
 from texton.network.refuse import check_usable
 from texton.network.running import Running
@@ -92,6 +93,7 @@ class Network:
         self._affines: dict[torch.device, tuple[Tensor, Tensor]] = {}
         self._running, self._needs_hooks = Running(name), False
         self._suited: dict[tuple[Compute, bool], Compute] = {}
+        self._layouts: dict[Size, dict[str, Layout | None]] = {}
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -125,6 +127,17 @@ class Network:
         check_cast(self, trace)
         return trace
 
+    @property
+    def resizes(self) -> bool:
+        """Whether it brings its images to another size itself."""
+        return self._trace.resizes
+
+    def input_size(self, layers: Iterable[str] | None = None) -> Size | None:
+        """The only size, (H, W), whose images reach these layers, or all; None where many do."""
+        trace = self._trace
+        names = trace.layers if layers is None else {x.removesuffix(INPUT) for x in layers}
+        return trace.size if trace.fixed.intersection(names) else None
+
     def _traced(self) -> nn.Module:
         """Its own parts, as they are known by: not the lean kind, whose rectifiers lose NaN."""
         return cast(self.copied(), Compute(torch.device("cpu")))
@@ -153,9 +166,9 @@ class Network:
         return self._suited[key]
 
     @property
-    def trial_side(self) -> int:
-        """Pixels a side of an image that the network takes."""
-        return self._trace.side
+    def trial_size(self) -> Size:
+        """Rows and columns of an image that the network takes."""
+        return self._trace.size
 
     @cached_property
     def mean_colour(self) -> Tensor:
@@ -231,6 +244,7 @@ class Network:
             self.layer(name.removesuffix(INPUT))
         module = self.frozen(compute) if module is None else module
         wanted = [Collected.parse(name, INPUT) for name in names]
+        laid_out = any(self.layer(name.removesuffix(INPUT)).layout for name in names)
 
         def encode(image: Tensor) -> dict[str, Tensor]:
             if image.ndim != 4 or image.shape[1] != self.channels:
@@ -239,7 +253,8 @@ class Network:
                 )
             try:
                 with compute.arithmetic():
-                    return self._running.codes(module, self.prepare(image, compute), wanted)
+                    codes = self._running.codes(module, self.prepare(image, compute), wanted)
+                return self._laid_out(codes, image) if laid_out else codes
             except TextonError:
                 raise
             except Exception as error:  # a stranger's module may raise anything
@@ -287,6 +302,27 @@ class Network:
         """What identifies the network, for settings and manifests."""
         told = {"remarks": list(self.remarks)} if self.remarks else {}
         return {"network": self.name, "weights_hash": self.weights_hash, **self.details, **told}
+
+    def _laid_out(self, found: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
+        """What layers gave, as codes: tokens lie on the grid that images of this size have."""
+        layouts = {name: self.layer(name.removesuffix(INPUT)).layout for name in found}
+        if any(layout and layout.grid for layout in layouts.values()):
+            there = self._layouts_at((image.shape[2], image.shape[3]))
+            layouts = {name: there.get(name.removesuffix(INPUT)) for name in found}
+        return {
+            name: x if (to := layouts[name]) is None else to.code(x) for name, x in found.items()
+        }
+
+    def _layouts_at(self, size: Size) -> dict[str, Layout | None]:
+        if size not in self._layouts:
+            trace, module = self._trace, self._traced()
+            with self._running.habits.kept(module, torch.device("cpu"), slopes=False):
+                self._layouts[size] = (
+                    {name: layer.layout for name, layer in trace.layers.items()}
+                    if size == trace.size
+                    else layouts_at(module, self.prepare, self.channels, size)
+                )
+        return self._layouts[size]
 
     def _failed(self, image: Tensor, names: list[str], error: Exception) -> TextonError:
         height, width = image.shape[2:]

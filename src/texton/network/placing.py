@@ -127,11 +127,10 @@ def _measured(network: Network, layer: Layer) -> Placing | None:
     firsts = []
     with _Ungated():
         for axis in (2, 3) if oblong else (3,):
-            known = network.edges(layer.name, axis)
-            if known.whole:
+            if (centre := network.edges(layer.name, axis).centre()) is None:
                 return None
-            firsts.append((known.first[0] + known.last[0]) / 2)
-    return Placing((firsts[0], firsts[-1]), (layer.stride, layer.stride))
+            firsts.append(centre)
+    return Placing((firsts[0], firsts[-1]), layer.strides)
 
 
 class _Ungated(TorchFunctionMode):

@@ -2,47 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from texton.network.device import Compute, choose_compute
+from texton.network.geometry import STEPPING, pair, steps_of
 from texton.network.hooks import Collected, observe
-from texton.network.layers import Layer, Trace
+from texton.network.layers import Layer, Size, Trace, layouts_at
+from texton.network.layout import Layout
 
 LONG = 1536
-_MOST_RUNS = 60
+_MOST_RUNS = 64
+_PARTS = 32  # of a strip, between which a field that goes with its place is bounded
+
+_CHECKS = (12, 28, 57, 116, 203, 339)  # columns of a strip where windows, if any, lie otherwise
+
+Prepare = Callable[[Tensor, Compute], Tensor]
+Note = Callable[[str, list[int], int], None]
 
 
 @dataclass
 class Edges:
-    """Where unit u sees from and to: first + u·stride to last + u·stride, as ranges so far."""
+    """Where units see from and to, as ranges so far: first + q · period to last + q · period.
 
-    stride: int
-    first: tuple[int, int] = (-LONG, LONG)
-    last: tuple[int, int] = (-LONG, LONG)
+    Units that lie closer than the period, ``phases`` in it, each have their own.
+    """
+
+    period: int
+    phases: int
+    first: dict[int, list[int]] = field(default_factory=dict)
+    last: dict[int, list[int]] = field(default_factory=dict)
     whole: bool = False
+    seen: bool = False
 
-    def narrow(self, column: int, lowest: int, highest: int) -> None:
-        """Units ``lowest`` to ``highest`` see the column, their neighbours do not."""
-        to, since = column - lowest * self.stride, column - highest * self.stride
-        self.last = max(self.last[0], to), min(self.last[1], to + self.stride - 1)
-        self.first = max(self.first[0], since - self.stride + 1), min(self.first[1], since)
+    def narrow(self, column: int, units: Sequence[int]) -> None:
+        """These units see the column, and no others."""
+        for phase in range(self.phases):
+            own = [unit // self.phases for unit in units if unit % self.phases == phase]
+            if not own:
+                continue  # it lies between what neighbours see
+            first = self.first.setdefault(phase, [-(10**9), 10**9])
+            last = self.last.setdefault(phase, [-(10**9), 10**9])
+            to, since = column - own[0] * self.period, column - own[-1] * self.period
+            last[:] = max(last[0], to), min(last[1], to + self.period - 1)
+            first[:] = max(first[0], since - self.period + 1), min(first[1], since)
 
-    def next_column(self) -> int | None:
-        """The column, modulo the stride, that halves what is not known yet."""
-        for (low, high), beyond in ((self.last, 1), (self.first, 0)):
-            if low < high and not self.whole:
-                return (low + high) // 2 + beyond
+    @property
+    def contradicts(self) -> bool:
+        """Whether units one period apart do not see alike."""
+        edges = [*self.first.values(), *self.last.values()]
+        return any(low > high for low, high in edges)
+
+    def next_column(self, tried: set[int]) -> int | None:
+        """An untried column, modulo the period, that halves what is not known yet."""
+        if self.whole or self.contradicts:
+            return None
+        for edges, beyond in ((self.last, 1), (self.first, 0)):
+            for phase in range(self.phases):
+                low, high = edges.get(phase, (0, self.period))
+                wanted = (low + high) // 2 + beyond
+                if low < high:
+                    ahead = (wanted + i for i in range(self.period))
+                    untried = (x for x in ahead if x % self.period not in tried)
+                    return next(untried, None)
         return None
 
-    def field(self) -> int | None:
-        return None if self.whole else self.last[0] - self.first[0] + 1
+    @property
+    def begins(self) -> int:
+        """The first pixel, left of the image mostly, that unit 0 sees; of phases the leftmost."""
+        apart = self.period / self.phases
+        firsts = [high - math.floor(p * apart) for p, (_, high) in self.first.items()]
+        return min(firsts, default=0)
+
+    def centre(self) -> float | None:
+        """The middle of what unit 0 sees, in pixels of the image; phases on the average."""
+        if self.widest() is None:
+            return None
+        apart = self.period / self.phases
+        middles = [(self.first[p][1] + self.last[p][0]) / 2 - p * apart for p in range(self.phases)]
+        return sum(middles) / self.phases
+
+    def widest(self) -> int | None:
+        """What the unit sees that sees most."""
+        if self.whole or self.contradicts or len(self.last) < self.phases:
+            return None
+        return max(self.last[p][0] - self.first[p][1] + 1 for p in self.last)
 
 
 class _Cheap(TorchFunctionMode):
@@ -57,79 +109,213 @@ class _Cheap(TorchFunctionMode):
             kernel = torch.ones_like(weight[:1, :1])
             code = function(image.sum(1, keepdim=True), kernel, None, *how)
             return code.expand(-1, len(weight), -1, -1)
-        if function is nn.functional.linear and args[0].ndim == 4:
+        if function is nn.functional.linear and args[0].ndim >= 3:
             return args[0].sum(-1, keepdim=True).expand(*args[0].shape[:-1], len(args[1]))
         return function(*args, **kwargs)
 
 
 def measure_fields(
-    module: nn.Module,
-    prepare: Callable[[Tensor, Compute], Tensor],
-    channels: int,
-    trace: Trace,
+    module: nn.Module, prepare: Prepare, channels: int, trace: Trace
 ) -> dict[str, Layer]:
-    """The traced layers, every receptive field known.
+    """The traced layers, every receptive field known, or said not to be.
 
     One column of an image is set to NaN, which no sum, product or maximum loses: the units that
     turn NaN are those that see the column. A few columns at other offsets from the stride find
-    the exact edges of what a unit sees, whatever the weights are.
+    the exact edges of what a unit sees, whatever the weights are. Where neighbours see
+    differently (behind a pixel shuffle, in a decoder), each is measured, and the widest is told.
+    Where it goes with the place (attention in windows), all to one side of a column is set to NaN,
+    for columns some way apart: an upper bound.
 
-    A field that reaches the ends of a strip of 1,536 pixels is left None: the whole image.
+    A field that reaches the ends of a strip of 1,536 pixels, or of the only image that a network
+    takes, is left None: the whole image.
     """
     unknown = [name for name, layer in trace.layers.items() if layer.receptive_field is None]
-    if not unknown:
-        return trace.layers
-    oblong = any(
-        len(set(part.kernel_size)) > 1 for part in module.modules() if isinstance(part, nn.Conv2d)
-    )
-    axes = (3, 2) if oblong else (3,)
-    edges = [edges_along(module, prepare, channels, trace, unknown, axis) for axis in axes]
     layers = dict(trace.layers)
-    for name in unknown:
-        fields = [along[name].field() for along in edges]
-        widest = None if None in fields else max(field for field in fields if field is not None)
-        layers[name] = replace(layers[name], receptive_field=widest, measured=True)
+    if trace.resizes:  # by another factor for every image
+        for name, layer in layers.items():
+            layers[name] = replace(layer, receptive_field=None, status="not known")
+        return layers
+    for fixed in (False, True):
+        names = [name for name in unknown if (name in trace.fixed) == fixed]
+        if names:
+            strip = _Strip(module, prepare, channels, trace, fixed)
+            layers |= {name: strip.measured(name) for name in strip.measure(names)}
     return layers
 
 
 def edges_along(
     module: nn.Module,
-    prepare: Callable[[Tensor, Compute], Tensor],
+    prepare: Prepare,
     channels: int,
     trace: Trace,
     unknown: list[str],
     axis: int,
 ) -> dict[str, Edges]:
     """What units see along an axis (2 of rows, 3 of columns), of those of some layers."""
-    compute = choose_compute("cpu", torch.float32)
-    shape = [1, channels, trace.side, trace.side]
-    shape[axis] = LONG
-    edges = {name: Edges(trace.layers[name].stride) for name in unknown}
-    column = LONG // 2
-    for _ in range(_MOST_RUNS):
-        image = torch.full(shape, 0.5)
-        image.select(axis, column).fill_(torch.nan)
-        wanted = [Collected.parse(name, "") for name, known in edges.items() if not known.whole]
-        silent = set(edges)
+    fixed = not trace.fixed.isdisjoint(unknown)
+    return _Strip(module, prepare, channels, trace, fixed).found(unknown, axis)
 
-        def note(name: str, code: Tensor, column: int = column, silent: set[str] = silent) -> None:
-            silent.discard(name)
-            hit = code.isnan().sum([d for d in range(4) if d != axis]).nonzero().flatten().tolist()
-            if hit and hit[0] > 0 and hit[-1] < code.shape[axis] - 1:
-                edges[name].narrow(column, hit[0], hit[-1])
-            else:
-                edges[name].whole = True
 
+class _Strip:
+    """Images that are long along one axis, or as large as the network wants them."""
+
+    def __init__(
+        self, module: nn.Module, prepare: Prepare, channels: int, trace: Trace, fixed: bool
+    ) -> None:
+        self._module, self._prepare, self._channels = module, prepare, channels
+        self._trace, self._fixed = trace, fixed
+        steps = [part for part in module.modules() if isinstance(part, STEPPING)]
+        told = [(pair(x.kernel_size), steps_of(x), pair(getattr(x, "dilation", 1))) for x in steps]
+        oblong = any(len(set(each)) > 1 for every in told for each in every)
+        self._axes = (3, 2) if oblong else (3,)
+        self._has_holes = any(max(dilation) > 1 for _, _, dilation in told)
+        self._edges: dict[int, dict[str, Edges]] = {}
+        self._bounds: dict[str, int | None] = {}
+
+    def measure(self, names: list[str]) -> list[str]:
+        for axis in self._axes:
+            self._edges[axis] = self.found(names, axis)
+        unlike = [
+            name for name in names if any(each[name].contradicts for each in self._edges.values())
+        ]
+        if unlike and not self._fixed:
+            for axis in self._axes:
+                for name, bound in self._bounded(unlike, axis).items():
+                    before = self._bounds.get(name, 0)
+                    known = bound is not None and before is not None
+                    self._bounds[name] = max(bound or 0, before or 0) if known else None
+        return names
+
+    def measured(self, name: str) -> Layer:
+        edges = [each[name] for each in self._edges.values()]
+        layer = replace(self._trace.layers[name], measured=True)
+        if any(each.whole for each in edges):
+            return layer
+        fields = [each.widest() for each in edges]
+        if None not in fields:
+            return replace(layer, receptive_field=max(x for x in fields if x is not None))
+        bound = self._bounds.get(name)
+        status: Literal["at most", "not known"] = "not known" if bound is None else "at most"
+        return replace(layer, receptive_field=bound, status=status)
+
+    def _size(self, axis: int) -> Size:
+        rows, columns = self._trace.size
+        if self._fixed:
+            return rows, columns
+        return (rows, LONG) if axis == 3 else (LONG, columns)
+
+    def found(self, names: list[str], axis: int) -> dict[str, Edges]:
+        edges = dict(self._begun(names, axis))
+        layouts = self._layouts(names, axis)
+        middle = self._size(axis)[axis - 2] // 2
+        column, tried = middle, set[int]()
+        checks = list(_CHECKS if any(x.layout for x in self._trace.layers.values()) else ())
+        for _ in range(_MOST_RUNS):
+            tried.add(column)
+            image = torch.full((1, self._channels, *self._size(axis)), 0.5)
+            image.select(axis, column).fill_(torch.nan)
+
+            def note(name: str, units: list[int], extent: int, column: int = column) -> None:
+                edges[name].seen = True
+                if units and (units[0] == 0 or units[-1] == extent - 1):
+                    edges[name].whole = True
+                else:
+                    edges[name].narrow(column, units)
+
+            wanted = [name for name, known in edges.items() if not known.whole]
+            self._run(image, wanted, layouts, axis, note)
+            following = self._following(edges.values(), tried, middle)
+            if following is None and checks:
+                following = middle + checks.pop() * self._size(axis)[axis - 2] // LONG
+            if following is None:
+                break
+            column = following
+        return edges
+
+    def _following(self, every: Iterable[Edges], tried: set[int], middle: int) -> int | None:
+        for edges in every:
+            if not edges.seen:
+                continue
+            gone = {column % edges.period for column in tried}
+            column = edges.next_column(gone)
+            if column is None and self._has_holes and not edges.whole:
+                column = next((x for x in range(edges.period) if x not in gone), None)
+            if column is not None:
+                return middle + (column - middle) % edges.period
+        return None
+
+    def _begun(self, names: list[str], axis: int) -> Iterator[tuple[str, Edges]]:
+        """A layer behind others of larger strides repeats itself when those do."""
+        period = 1
+        for name, layer in self._trace.layers.items():
+            stride = Fraction(layer.strides[axis - 2]).limit_denominator(LONG)
+            if stride < self._trace.size[axis - 2]:
+                period = math.lcm(period, stride.numerator)
+            if name in names:
+                own = period if stride <= period else math.lcm(period, math.ceil(stride))
+                yield name, Edges(own, max(1, int(own / stride)))
+
+    def _bounded(self, names: list[str], axis: int) -> dict[str, int | None]:
+        """How far units in the middle see at most: all up to a column, or from it on, is NaN."""
+        size, layouts = self._size(axis), self._layouts(names, axis)
+        long = size[axis - 2]
+        columns = [long * part // _PARTS for part in range(_PARTS // 4, 3 * _PARTS // 4 + 1)]
+        since: dict[str, dict[int, int]] = {name: {} for name in names}
+        until: dict[str, dict[int, int]] = {name: {} for name in names}
+        for column in columns:
+            for found, part in ((until, slice(column, None)), (since, slice(None, column))):
+                image = torch.full((1, self._channels, *size), 0.5)
+                image[(..., part) if axis == 3 else (..., part, slice(None))] = torch.nan
+
+                def note(
+                    name: str,
+                    units: list[int],
+                    extent: int,
+                    column: int = column,
+                    found: dict[str, dict[int, int]] = found,
+                ) -> None:
+                    middle = range(3 * extent // 8, 5 * extent // 8)
+                    for unit in set(middle) - set(units):
+                        kept = found[name].get(unit, column)
+                        found[name][unit] = (min if found is until else max)(kept, column)
+                    found[name].setdefault(-1, len(middle))
+
+                self._run(image, names, layouts, axis, note)
+        bounds: dict[str, int | None] = {}
+        for name in names:
+            count = since[name].pop(-1, 0)
+            until[name].pop(-1, 0)
+            both = since[name].keys() & until[name].keys()
+            sides = [until[name][unit] - since[name][unit] for unit in both]
+            bounds[name] = max(sides) if count and len(both) == count else None
+        return bounds
+
+    def _layouts(self, names: list[str], axis: int) -> Mapping[str, Layout | None]:
+        layers = self._trace.layers
+        if self._fixed or not any((x := layers[name].layout) and x.grid for name in names):
+            return {name: layers[name].layout for name in names}
+        return layouts_at(self._module, self._prepare, self._channels, self._size(axis))
+
+    def _run(
+        self,
+        image: Tensor,
+        names: Iterable[str],
+        layouts: Mapping[str, Layout | None],
+        axis: int,
+        note: Note,
+    ) -> None:
+        """Tell the units of every layer that are NaN."""
+
+        def take(name: str, value: Tensor) -> None:
+            layout = layouts.get(name)
+            code = value if layout is None else layout.code(value)
+            if code.ndim == 4:
+                others = [d for d in range(4) if d != axis]
+                hit = code.isnan().sum(others).nonzero().flatten().tolist()
+                note(name, hit, code.shape[axis])
+
+        wanted = [Collected.parse(name, "") for name in names]
+        prepared = self._prepare(image, choose_compute("cpu", torch.float32))
         # A fixed-size ending fails on a strip: what runs before it has been seen by then.
         with torch.no_grad(), suppress(Exception), _Cheap():
-            observe(module, prepare(image, compute), wanted, note)
-        for name in silent:
-            edges[name].whole = True
-        offsets = ((known.next_column(), known.stride) for known in edges.values())
-        following = next(
-            ((offset, stride) for offset, stride in offsets if offset is not None), None
-        )
-        if following is None:
-            break
-        column = LONG // 2 + (following[0] - LONG // 2) % following[1]
-    return edges
+            observe(self._module, prepared, wanted, take)

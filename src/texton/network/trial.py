@@ -61,7 +61,7 @@ def check_cast(network: Network, trace: Trace) -> None:
     own = next((x.dtype for x in tensors if x.is_floating_point()), torch.float32)
     last = list(trace.layers)[-1]
     wanted = [Collected.parse(last, "<")]
-    image = torch.rand((1, network.channels, trace.side, trace.side), generator=_drawn())
+    image = torch.rand((1, network.channels, *trace.size), generator=_drawn())
     with torch.no_grad():
         try:
             prepared = network.prepare(image, replace(_CPU, dtype=own))
@@ -125,8 +125,7 @@ def _mixes(network: Network, compute: Compute) -> bool:
 
 
 def _image(network: Network, count: int) -> Tensor:
-    side = network.trial_side
-    return torch.rand((count, network.channels, side, side), generator=_drawn())
+    return torch.rand((count, network.channels, *network.trial_size), generator=_drawn())
 
 
 def _drawn() -> torch.Generator:

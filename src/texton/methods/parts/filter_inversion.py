@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texton.errors import TextonError
 from texton.methods.method import OnStep
 from texton.methods.parts.setup import (
     algorithm_for,
@@ -24,7 +25,7 @@ from texton.methods.parts.setup import (
 from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.codes import check_channel, energy_shares, total_map
 from texton.network.device import Compute, in_batches
-from texton.solve.canvas import Bleed
+from texton.solve.canvas import NO_BLEED, Bleed
 from texton.solve.directions import Directions, Shares, Units, share_vector
 from texton.solve.objective import Activation, FeatureMapMatch
 from texton.solve.presets import SolverSettings
@@ -67,13 +68,15 @@ class FilterInversion:
             self.energy = energy_shares(code)[0]
             self._total = total_map(code)
             del code  # as large as all that a batch holds together
-            self._bleed = _bleed(image, network.layer(layer).stride, settings)
-            self._wide_total = self._total
-            self._photo = image
-            if any(self._bleed):
-                self._photo = F.pad(image, self._bleed, mode="reflect")
-                wide = network.encode(self._photo, layer, compute.exact())[layer]
-                self._wide_total = total_map(wide)
+            self._bleed, self._photo, self._wide_total = NO_BLEED, image, self._total
+            for bleed in _bleeds(image, network, layer, settings):
+                photo = F.pad(image, bleed, mode="reflect")
+                try:
+                    wide = network.encode(photo, layer, compute.exact())[layer]
+                except TextonError:  # a size that it does not take: a decoder's, mostly
+                    continue
+                self._bleed, self._photo, self._wide_total = bleed, photo, total_map(wide)
+                break
 
     @property
     def bytes_each(self) -> int:
@@ -200,20 +203,27 @@ class FilterInversion:
         return Measured(errors.tolist(), achieved.tolist(), leakage.tolist())
 
 
-def _bleed(image: Tensor, stride: int, settings: SolverSettings) -> Bleed:
-    """How much more than the picture to solve (left, right, top, bottom), to be cut off.
+def _bleeds(
+    image: Tensor, network: Network, layer: str, settings: SolverSettings
+) -> Iterator[Bleed]:
+    """How much more than the picture to solve (left, right, top, bottom), to be cut off; the best
+    that costs little first, until the network takes one.
 
     Zero padding draws a frame a few pixels wide: it shows in textures of that grain. And a layer
-    is blind to what its stride leaves over at the right and at the bottom: noise stays there.
+    is blind to what its stride leaves over at the right and at the bottom: noise stays there. None
+    where the network takes one size alone, or would shrink what it sees to make room.
     """
     height, width = image.shape[2:]
-    if algorithm_for(settings).as_published:
-        return (0, 0, 0, 0)
+    stride = network.layer(layer).stride
+    resized = network.resizes or network.input_size([layer]) is not None
+    if algorithm_for(settings).as_published or resized:
+        return
     for edge in (4, 2, 0) if stride <= _FINE_STRIDE else (0,):
         rest = (-(width + 2 * edge) % stride, -(height + 2 * edge) % stride)
         for right, bottom in (rest, (0, 0)):
             wide = (height + 2 * edge + bottom) * (width + 2 * edge + right)
             fits = edge + max(right, bottom) < min(height, width)
+            if not edge + right + bottom:
+                return
             if fits and wide <= _BLEED_COST * height * width:
-                return (edge, edge + right, edge, edge + bottom)
-    return (0, 0, 0, 0)
+                yield (edge, edge + right, edge, edge + bottom)

@@ -76,7 +76,7 @@ def test_crop_grey_and_beside() -> None:
     grey = made(photo, grey=True).image
     assert float(grey[0, 22, 38]) == 1 and float(grey[0, 0, 0]) == 0
     both = made(photo, crop=True, beside=True).image
-    assert both.shape == (3, 47, 2 * 47 + 4)
+    assert both.shape == (3, 47, 2 * 47 + 2)
     assert float(both[0, 0, 0]) == 1 and float(both[0, 23, 23]) == 0, "the photograph's ring"
     torch.testing.assert_close(both[:, :, -47:], cut)
     corner = made(ringed(2, 2), crop=True).image  # it lies whole in the picture
@@ -110,7 +110,7 @@ def test_a_cut_is_centred_and_padded() -> None:
 @pytest.mark.parametrize("channels", [1, 4])
 def test_networks_of_other_images(channels: int, tmp_path: Path) -> None:
     result = made(ringed(22, 38, channels), beside=True)
-    assert result.image.shape == (3, 47, 2 * 62 + 4)
+    assert result.image.shape == (3, 47, 2 * 62 + 2)
     saved = result.save(tmp_path / "a.png")
     assert Image.open(saved).mode == "RGB" and not saved.with_suffix(".npy").exists()
 

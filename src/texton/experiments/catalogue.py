@@ -7,6 +7,7 @@ from texton.experiments.claims import (
     assembly,
     depth,
     energy_or_gram,
+    projections,
     reallocation,
     specific_texture,
     style_identity,
@@ -26,6 +27,7 @@ _MODULES = (
     style_identity,
     energy_or_gram,
     assembly,
+    projections,
 )
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in _MODULES}
 

@@ -95,11 +95,14 @@ def _of_one_layer(task: Task, wanted: list[Unit]) -> Iterator[Result]:
     started = time.perf_counter()
     channels = [channel_of(unit) for unit in wanted]
     projector = Projector(network, wanted[0].layer or "", told.rule, task.device)
-    found = projector.project_each(image, channels, told.pixel())
+    seen = projector.look(image)
+    at = told.pixel()
+    cells = None if at is None else seen.nearest(*at)
     pooling = {} if projector.pooling is None else {"pooling": projector.pooling}
     how = {"crop": told.crop, "grey": told.grey, "beside": told.beside}
-    for unit, one in zip(wanted, found, strict=True):
-        centre = one.pixels[0]
+    for unit, channel in zip(wanted, channels, strict=True):
+        one = seen.project([channel], cells)
+        centre = seen.centre(one.cells[0])
         picture = projected.drawn(one.slopes[0], image[0], centre, network.bands, **how)
         figures = {
             "value": float(one.values[0]),

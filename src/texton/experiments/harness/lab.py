@@ -155,6 +155,11 @@ class Lab:
                 for one in made:
                     self._note(one.unit)
 
+    def reach(self, what: str, done: int, of: int) -> None:
+        """Tell how far it is, of an experiment that makes no pictures."""
+        if self._on_unit:
+            self._on_unit(what, done, of)
+
     def made(self, series: Series) -> list[Made]:
         """The pictures of a series, in its order; what is not there is made."""
         found = [self._find(key) for key in series.keys]

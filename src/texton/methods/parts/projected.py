@@ -12,7 +12,7 @@ from texton.methods.parts.projecting import shown
 
 SHARE = 0.95  # of a projection: what the effective field holds
 _GREY = 0.5
-_GAP = 4
+_GAP = 2
 _EXACT = 4  # times as large, from which on pixels are shown as they are
 
 Pixel = tuple[float, float]

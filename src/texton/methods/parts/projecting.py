@@ -17,9 +17,8 @@ is and draws what the weights alone say, the same for every image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -41,13 +40,11 @@ class Projection:
             [0, 1], as the rule has it; wholly 0 where a rectified filter is silent.
         values: (B,) the activations they start from.
         cells: (B, 2) their rows and columns in the code.
-        pixels: the rows and columns of pixels that their receptive fields are centred on.
     """
 
     slopes: Tensor
     values: Tensor
     cells: Tensor
-    pixels: tuple[tuple[float, float], ...]
 
 
 def project(
@@ -133,75 +130,26 @@ class Projector:
 
         def work(part: slice) -> Projection:
             where = None if positions is None else positions[part]
-            return self._project(images[part], channels[part], where)
+            return self.look(images[part]).project(channels[part], where)
 
-        return _joined(list(in_batches(len(images), self.compute, work)))
+        found = list(in_batches(len(images), self.compute, work))
+        parts = zip(*((one.slopes, one.values, one.cells) for one in found), strict=True)
+        return Projection(*map(torch.cat, parts))
 
-    def project_each(
-        self, image: Tensor, channels: Sequence[int], at: tuple[float, float] | None = None
-    ) -> Iterator[Projection]:
-        """Several filters of one image (1, C, H, W), which goes through the network once.
-
-        Args:
-            at: (x, y), the pixel whose nearest unit is projected; each one's strongest without it.
+    def look(self, images: Tensor) -> Seen:
+        """Images (B, C, H, W) on their way up to the layer, once for all that is sent back.
 
         Raises:
-            TextonError: as `project`; a pixel outside the image.
+            TextonError: images that are too small; rectifiers for which the rule is not defined.
         """
-        height, width = image.shape[2:]
-        if at and not (0 <= at[0] < width and 0 <= at[1] < height):
-            raise TextonError(
-                f"there is no pixel {at[0]:g},{at[1]:g}: the photograph is {width}×{height}"
-            )
         with torch.inference_mode(False), torch.enable_grad():
-            pixels, code = self._forward(image)
-        where = None
-        if at:
-            rows, columns = code.shape[2:]
-            place = self._placing(pixels, code).nearest(at[1], at[0], rows, columns)
-            where = torch.tensor([place])
-        for channel in channels:
-            with torch.inference_mode(False), torch.enable_grad():
-                one = self._backward(pixels, code, [channel], where)
-            yield one
-
-    def _project(self, images: Tensor, channels: Sequence[int], where: Tensor | None) -> Projection:
-        with torch.inference_mode(False), torch.enable_grad():
-            return self._backward(*self._forward(images), channels, where)
-
-    def _forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        pixels = images.detach().to(self.compute.device, torch.float32, copy=True).requires_grad_()
-        with Ruled(self.rule) as ruled:
-            code = self._encode(pixels)[self.layer.name]
+            pixels = images.detach().to(self.compute.device, torch.float32, copy=True)
+            with Ruled(self.rule) as ruled:
+                code = self._encode(pixels.requires_grad_())[self.layer.name]
         self._check(ruled)
         if not code.requires_grad:
             raise TextonError(f"{self.network.name} gives {self.layer.name} no gradient to pixels")
-        return pixels, code
-
-    def _backward(
-        self, pixels: Tensor, code: Tensor, channels: Sequence[int], where: Tensor | None
-    ) -> Projection:
-        count, (rows, columns) = code.shape[1], code.shape[2:]
-        if not all(0 <= channel < count for channel in channels):
-            raise TextonError(f"{self.layer.name} has channels 0 to {count - 1}, not {channels}")
-        maps = code[torch.arange(len(code)), list(channels)]
-        cells = _strongest(maps) if where is None else where.to(code.device)
-        if bool((cells < 0).any()) or bool((cells >= torch.tensor(maps.shape[1:]).to(cells)).any()):
-            raise TextonError(
-                f"{self.layer.name} has {rows} rows and {columns} columns here: no such position"
-            )
-        values = maps[torch.arange(len(maps)), cells[:, 0], cells[:, 1]]
-        # A silent filter has no slope. The rules that do not look would give it one.
-        alive = values > 0 if self.rule not in BY_INPUT else torch.ones_like(values)
-        (slopes,) = torch.autograd.grad(values, pixels, alive.to(values), retain_graph=True)
-        placed = self._placing(pixels, code)
-        centres = tuple(placed.pixel(*cell) for cell in cells.tolist())
-        return Projection(slopes.cpu(), values.detach().cpu(), cells.cpu(), centres)
-
-    def _placing(self, pixels: Tensor, code: Tensor) -> Placing:
-        height, width = pixels.shape[2:]
-        rows, columns = code.shape[2:]
-        return placing(self.network, self.layer.name, (height, width), (rows, columns))
+        return Seen(self, pixels, code)
 
     def _check(self, ruled: Ruled) -> None:
         """Refuse a rule where nobody has said what it is."""
@@ -217,6 +165,64 @@ class Projector:
                 f"{self.network.name} {what}: {self.rule} is defined for ReLU alone, "
                 "use --rule gradient"
             )
+
+
+class Seen:
+    """Images that a projector has looked at.
+
+    Attributes:
+        code: (B, filters, M, N).
+    """
+
+    def __init__(self, projector: Projector, pixels: Tensor, code: Tensor) -> None:
+        self._by, self._pixels, self._code = projector, pixels, code
+        self.code = code.detach()
+
+    def project(self, channels: Sequence[int], cells: Tensor | None = None) -> Projection:
+        """One filter of each image, from a position (B, 2) or its strongest.
+
+        Raises:
+            TextonError: an unknown channel, a position outside the code.
+        """
+        name, (count, rows, columns) = self._by.layer.name, self.code.shape[1:]
+        if not all(0 <= channel < count for channel in channels):
+            raise TextonError(f"{name} has channels 0 to {count - 1}, not {list(channels)}")
+        each = torch.arange(len(self.code))
+        if cells is None:
+            cells = _strongest(self.code[each, list(channels)])
+        if bool((cells < 0).any()) or bool((cells.cpu() >= torch.tensor([rows, columns])).any()):
+            raise TextonError(f"{name} has {rows} rows and {columns} columns: no such position")
+        with torch.inference_mode(False), torch.enable_grad():
+            values = self._code[each, list(channels), cells[:, 0], cells[:, 1]]
+            # A silent filter has no slope. The rules that do not look would give it one.
+            alive = values > 0 if self._by.rule not in BY_INPUT else torch.ones_like(values)
+            told = (values, self._pixels, alive.to(values))
+            (slopes,) = torch.autograd.grad(*told, retain_graph=True)
+        return Projection(slopes.cpu(), values.detach().cpu(), cells.cpu())
+
+    def nearest(self, x: float, y: float) -> Tensor:
+        """(1, 2), the position whose unit is centred nearest to a pixel.
+
+        Raises:
+            TextonError: there is no such pixel.
+        """
+        height, width = self._pixels.shape[2:]
+        if not (0 <= x < width and 0 <= y < height):
+            raise TextonError(f"there is no pixel {x:g},{y:g}: the photograph is {width}×{height}")
+        rows, columns = self.code.shape[2:]
+        return torch.tensor([self._placing.nearest(y, x, rows, columns)])
+
+    def centre(self, cell: Tensor) -> tuple[float, float]:
+        """The row and column of pixels that a position's unit is centred on."""
+        row, column = cell.tolist()
+        return self._placing.pixel(row, column)
+
+    @property
+    def _placing(self) -> Placing:
+        height, width = self._pixels.shape[2:]
+        rows, columns = self.code.shape[2:]
+        told = (self._by.network, self._by.layer.name, (height, width), (rows, columns))
+        return placing(*told)
 
 
 def _pooling(network: Network, rule: str) -> str | None:
@@ -239,15 +245,6 @@ def _strongest(maps: Tensor) -> Tensor:
     """(B, M, N) → (B, 2): the row and column of each map's maximum."""
     places = maps.detach().flatten(1).argmax(1)
     return torch.stack([places // maps.shape[2], places % maps.shape[2]], 1)
-
-
-def _joined(found: Sequence[Projection]) -> Projection:
-    return Projection(
-        torch.cat([one.slopes for one in found]),
-        torch.cat([one.values for one in found]),
-        torch.cat([one.cells for one in found]),
-        tuple(chain.from_iterable(one.pixels for one in found)),
-    )
 
 
 def _quantile(sizes: Tensor) -> float:

@@ -52,6 +52,7 @@ def app(words: Sequence[str]) -> typer.Typer:
         made.command("status")(status_command)
         made.command("export")(atlas_site.export_command)
         made.command("serve")(atlas_site.serve_command)
+        made.command("compare")(atlas_site.compare_command)
     return made
 
 

@@ -102,6 +102,47 @@ def serve_command(
         serve(make_app(follower, name), bound)  # 127.1 is bound as 127.0.0.1
 
 
+def compare_command(
+    first: Annotated[Path, typer.Argument(metavar="A", help="An atlas.", show_default=False)],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", help="One of the same architecture.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The folder to write.", show_default=False)
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that is not empty.")
+    ] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Write two atlases side by side as static pages: how far each filter drifted, most first.
+
+    Of two checkpoints, of a fine-tuned network and its base, of trained and random weights.
+    """
+    from texton.atlas.drift import drifts
+    from texton.atlas.site.drifting import DriftSite
+    from texton.atlas.site.export import check_target, export
+    from texton.jobs.store import Store
+
+    stores = Store.open(first), Store.open(second)
+    for atlas in (first, second):
+        check_target(out, atlas, force)
+    with progress() as told:
+        found = drifts(*stores, lambda done, of: told.reach(done, of, "textures"))
+    site = DriftSite(found)
+    with progress(sum(1 for _ in site.paths())) as told:
+        made = export(site, out, lambda: told.finish("pages and pictures"))
+    page = made.path / "index.html"
+    if as_json:
+        layers = {
+            name: {**found.summary(name), "drifts": [vars(one) for one in every]}
+            for name, every in found.layers.items()
+        }
+        print(json.dumps({"site": str(page), "layers": layers}, ensure_ascii=False))
+    else:
+        print(page)
+
+
 def _dossier(store: Store, evidence: Path | None) -> Dossier | None:
     """What the evidence says of an atlas's filters, measured where it is not known yet."""
     if evidence is None:

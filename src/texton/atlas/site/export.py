@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from texton.atlas.site.site import Site
 from texton.errors import TextonError
 from texton.images.files import write_bytes
 from texton.images.place import check_place
@@ -15,6 +15,14 @@ from texton.reading import read_json_file, take_all
 
 MARK = "texton-site.json"  # a folder with it is an export: which files are texton's, and if whole
 FORMAT = "texton-site/1"
+
+
+class Site(Protocol):
+    """Addresses, and what is there."""
+
+    def paths(self) -> Iterator[str]: ...
+
+    def content(self, path: str) -> str | bytes | Path | None: ...
 
 
 @dataclass(frozen=True)

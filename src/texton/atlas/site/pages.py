@@ -138,7 +138,7 @@ class Pages:
 
     def _render(self, template: str, root: str, **more: Any) -> str:
         context = {**self._common, "current": None, "root": root, **more}
-        return _environment().get_template(template).render(context)
+        return environment().get_template(template).render(context)
 
     @cached_property
     def _common(self) -> dict[str, Any]:
@@ -314,7 +314,8 @@ def _text(record: Record, figure: Figure) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of all pages."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("texton.atlas.site"),
         autoescape=True,

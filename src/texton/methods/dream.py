@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
 from texton.methods.method import STEPS, Figure, Method, OnStep, Task
-from texton.methods.options import MAX_SEED, Options, option
+from texton.methods.options import MAX_SEED, Options, Solving, option
 from texton.methods.result import Result, Unit
 from texton.solve.presets import SolverSettings
 
@@ -36,6 +36,7 @@ class DreamOptions(Options):
     zoom: int = option(0, "Frames of a flight into the dream.", low=0, high=_LONGEST, named=True)
     animation: str = option("webp", "Of --zoom: webp or gif.", choices=("webp", "gif"))
     seed: int = option(0, "The same seed gives the same picture.", low=0, high=MAX_SEED)
+    dtype: str = Solving.declared("dtype", "auto")
 
     def settings(self) -> SolverSettings:
         """Of one octave."""
@@ -90,13 +91,15 @@ def _dreamed(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     from texton.methods.parts.dreaming import Dreaming, closer
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import check_photo, recorded_settings
-    from texton.network.device import choose_compute
+    from texton.network.device import choose_compute, dtype_named
 
     told, photo, network = task.options, task.photo(unit), task.network
     check_photo(photo, network)
     channels = _channels(network, unit)
     guide = None if told.guide is None else task.picture(told.guide)
-    settings, compute = told.settings(), choose_compute(task.device)
+    settings = told.settings()
+    compute = choose_compute(task.device, dtype_named(told.dtype))
+    compute = network.suited(compute, asked=told.dtype != "auto")
     dreaming = Dreaming(network, unit.layer or "", channels, guide, settings, compute)
     generator = generator_for(told.seed, content_hash(photo), str(replace(unit, photo=None)), None)
     started = time.perf_counter()

@@ -124,7 +124,7 @@ def recorded_settings(
 ) -> dict[str, Any]:
     """What makes a unit's picture again, as PNG and JSON carry it."""
     told = task.options.as_json()
-    told.pop("dtype")  # what became of it is told below
+    told.pop("dtype", None)  # what became of it is told below
     seen: dict[str, Any] = {"size": [task.size, task.size]}  # of methods that take no photograph
     if task.photos:
         image = task.photo(unit)

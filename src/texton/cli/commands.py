@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from texton.cli import atlas, experiment, lists, scan, style
+from texton.cli import atlas, experiment, lists, naming, scan, style
 from texton.cli.make import command_for
 from texton.cli.many import ManyValues
 from texton.cli.parameters import Command
@@ -37,6 +37,7 @@ def app(words: Sequence[str]) -> typer.Typer:
         "fingerprint": style.fingerprint_command,
         "compare": style.compare_command,
         "top": style.top_command,
+        "words": naming.words_command,
         "experiment": experiment.experiment_command,
         "scan": scan.scan_command,
         "layers": lists.layers_command,

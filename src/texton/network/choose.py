@@ -52,7 +52,7 @@ def choose_layers(text: str | None, network: Network) -> list[str]:
     return [name for name in network.layers if name in chosen]
 
 
-def parse_filters(specs: Sequence[str], network: Network, photo: Tensor) -> list[Filters]:
+def parse_filters(specs: Sequence[str], network: Network, photo: Tensor | None) -> list[Filters]:
     """``LAYERS:CHANNELS`` texts as filters; ``top5`` are the five that carry most of the
     photograph's energy. What is named twice is taken once.
 
@@ -63,13 +63,14 @@ def parse_filters(specs: Sequence[str], network: Network, photo: Tensor) -> list
         TextonError: an unknown layer or channel, or a text of another form.
     """
     chosen: dict[str, dict[int, None]] = {}
+    photos = [] if photo is None else [photo]
     for spec in specs:
         named, colon, text = spec.rpartition(":")
         if not colon:
             choose_layers(spec, network)  # an unknown layer is the more useful complaint
             raise TextonError(f"'{spec}' names no channels: {_HOW}, like {spec}:0-4")
         layers = choose_layers(named, network)
-        found = _channels(text, f"'{spec}'", layers, network, [photo], strict=layers == [named])
+        found = _channels(text, f"'{spec}'", layers, network, photos, strict=layers == [named])
         for layer, channels in found.items():
             chosen.setdefault(layer, {}).update(dict.fromkeys(channels))
     return [Filters(layer, tuple(channels)) for layer, channels in chosen.items() if channels]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,13 +24,13 @@ from texton.jobs.manifest import AtlasLayer
 from texton.jobs.store import Store, Unit, folder_name
 from texton.methods.method import Figure
 from texton.methods.parts.tuned import tune
-from texton.network.device import choose_compute
+from texton.network.device import Compute, choose_compute
 from texton.reading import read_json_file
 
 if TYPE_CHECKING:
     from texton.network.network import Network
 
-FORMAT = 1  # of what is kept: another makes it anew
+FORMAT = 2  # of what is kept: another makes it anew
 OnStep = Callable[[str, int, int], None]
 
 
@@ -96,10 +96,12 @@ class Dossier:
         tuned = tune(network, wanted, compute)
         pass_on = lambda done, of: tell("pictures", done, of)  # noqa: E731
         paths = sweep(network, self.evidence, {**earlier, **wanted}, compute, pass_on)
+        named = self._words(wanted, compute, pass_on)
         for at, layer in enumerate(missing, 1):
             name = layer.name
             told = (paths[name], tuned[name], self._texture(name), compute)
             record = measured(network, self.evidence, name, layer.channels, *told)
+            record["words"] = named.get(name, {})
             self.records[name] = record
             with suppress(TextonError):
                 kept = {"stamp": stamps[name], **record}
@@ -153,13 +155,15 @@ class Dossier:
             "places": [{**place, "at": at} for at, place in enumerate(places)],
             "sprite": None,
             "projections": None,
-            "words": [],
+            "words": self.records[layer]["words"].get(str(channel), []),
             "bands": BANDS,
             "histogram": drawing.histogram(found.histogram[channel]),
             "tuning": {
                 "orientations": drawing.orientations(tuning["orientations"]),
                 "periods": drawing.periods(tuning["periods"]),
-                "hues": drawing.hues(tuning["hues"]) if any(tuning["hues"]) else "",
+                "hues": drawing.hues(tuning["hues"])
+                if max(tuning["hues"], default=0) > 0.02
+                else "",
             },
             "source": self.records[layer]["source"],
             "adds": drawn(record["adds"]),
@@ -201,6 +205,29 @@ class Dossier:
             key = names.get(figure.key, figure.key)
             figures[figure.key] = {int(c): told["tuning"][key] for c, told in known.items()}
         return figures
+
+    def _words(
+        self,
+        layers: Mapping[str, Sequence[int]],
+        compute: Compute,
+        tell: Callable[[int, int], None],
+    ) -> dict[str, dict[str, list[Any]]]:
+        """By layer and channel; nothing without the classifier, or of pictures without colours."""
+        from texton.methods.parts.words import CLASSIFIER, see, words
+        from texton.network.load import load_network
+
+        if self.evidence.channels != 3:
+            return {}
+        try:
+            seen = see(self.evidence, load_network(CLASSIFIER), layers, compute, tell)
+            named = {}
+            for name, channels in layers.items():
+                found = self.evidence.layer(name)
+                told = words(seen, [[x.picture for x in found.places(c)] for c in channels])
+                named[name] = {str(c): own for c, own in zip(channels, told, strict=True) if own}
+        except TextonError:
+            return {}
+        return named
 
     def _texture(self, layer: str) -> Callable[[int], Tensor | None]:
         photo = self.store.manifest.photos[0].name

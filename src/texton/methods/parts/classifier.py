@@ -55,7 +55,7 @@ def _number(name: str, count: int) -> int:
         raise TextonError(
             f"'{name}': names are ImageNet's, this network has {count} classes: give a number"
         )
-    known = _imagenet()
+    known = imagenet_names()
     found = [index for index, one in enumerate(known) if one.lower() == name.lower()]
     if not found:
         near = near_names(name, known)
@@ -64,7 +64,8 @@ def _number(name: str, count: int) -> int:
 
 
 @cache
-def _imagenet() -> list[str]:
+def imagenet_names() -> list[str]:
+    """The English names of ImageNet's thousand classes."""
     with optional("torchvision"):
         from torchvision.models import ResNet18_Weights
     return list(ResNet18_Weights.DEFAULT.meta["categories"])

@@ -21,7 +21,7 @@ _EVERYWHERE: tuple[dict[int, Any], ...] = (
     everywhere._global_backward_pre_hooks,
 )
 CALL = "#"  # "relu#2" is the second call of a module that runs more than once
-INSIDE = "@"  # "fpn@pool" is what it gives under that name, or in that place, beside others
+INSIDE = "@"  # "fpn@pool" is what fpn gives under that name, or place; "@out" the whole network
 
 
 @dataclass(frozen=True)

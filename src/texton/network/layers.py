@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from texton.errors import TextonError, first_line, near_names
 from texton.network.device import Compute, choose_compute
 from texton.network.geometry import POOLS, RECTIFIERS, Geometry, Strides
-from texton.network.hooks import CALL, describe_output, hooked, is_code, parts_of
+from texton.network.hooks import CALL, INSIDE, describe_output, hooked, is_code, parts_of
 from texton.network.layout import Layout, Layouts
 from texton.network.refuse import why_not
 
@@ -144,7 +144,7 @@ def _run(
     compute = choose_compute("cpu", torch.float32)
     prepared = prepare(torch.full((1, channels, *size), 0.5), compute)
     tracer = _Tracer(prepared)
-    names = {name for name, _ in module.named_modules() if name}
+    names = {name for name, _ in module.named_modules()}
     try:
         with torch.no_grad(), hooked(module, names, tracer.before, tracer.after), tracer:
             module(prepared)
@@ -222,11 +222,11 @@ class _Tracer(TorchFunctionMode):
             name = self._open.pop()
             entering = args[0] if args and isinstance(args[0], Tensor) else None
             found = [
-                self._note(f"{name}{inside}", part, entering, each)
+                self._note(f"{name}{inside}" or INSIDE, part, entering, each)
                 for inside, each in parts_of(output)
-                if not inside or id(each) not in self._seen
+                if (name and not inside) or id(each) not in self._seen
             ]
-            if not isinstance(output, Tensor) or not (any(found) or name in self.others):
+            if name and not (isinstance(output, Tensor) and (any(found) or name in self.others)):
                 self.others[name] = describe_output(output)
 
         return hook

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from texton.errors import TextonError, first_line
 from texton.images.planes import hides_something, shown_bands
+from texton.network import sizes
 from texton.network.device import Compute, choose_compute, is_out_of_memory
 from texton.network.frozen import (
     WeightsVersion,
@@ -94,6 +95,7 @@ class Network:
         self._running, self._needs_hooks = Running(name), False
         self._suited: dict[tuple[Compute, bool], Compute] = {}
         self._layouts: dict[Size, dict[str, Layout | None]] = {}
+        self._divisors: dict[tuple[str, ...], int | None] = {}
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -260,7 +262,6 @@ class Network:
             except Exception as error:  # a stranger's module may raise anything
                 if is_out_of_memory(error):
                     raise
-                self._check_size(image, names)
                 raise self._failed(image, names, error) from error
 
         return encode
@@ -305,13 +306,19 @@ class Network:
 
     def _laid_out(self, found: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
         """What layers gave, as codes: tokens lie on the grid that images of this size have."""
-        layouts = {name: self.layer(name.removesuffix(INPUT)).layout for name in found}
-        if any(layout and layout.grid for layout in layouts.values()):
-            there = self._layouts_at((image.shape[2], image.shape[3]))
-            layouts = {name: there.get(name.removesuffix(INPUT)) for name in found}
-        return {
-            name: x if (to := layouts[name]) is None else to.code(x) for name, x in found.items()
-        }
+        codes = {}
+        for name, value in found.items():
+            layer = self.layer(name.removesuffix(INPUT))
+            layout, size = layer.layout, (image.shape[2], image.shape[3])
+            if layout is not None and layout.grid is not None:
+                layout = self._layouts_at(size).get(layer.name)
+                if layout is None:
+                    raise TextonError(
+                        f"nobody knows where the tokens of {layer.name} lie on {size[1]}×{size[0]} "
+                        "pixels: try another size, or a layer before it"
+                    )
+            codes[name] = value if layout is None else layout.code(value)
+        return codes
 
     def _layouts_at(self, size: Size) -> dict[str, Layout | None]:
         if size not in self._layouts:
@@ -325,11 +332,37 @@ class Network:
         return self._layouts[size]
 
     def _failed(self, image: Tensor, names: list[str], error: Exception) -> TextonError:
-        height, width = image.shape[2:]
-        return TextonError(
-            f"{self.name} fails on {width}×{height} pixels before {', '.join(names)}, "
-            f"try another size: {first_line(error)}"
-        )
+        """What is wrong with an image, as far as it is its size, and what to do."""
+        size, layers = (image.shape[2], image.shape[3]), [x.removesuffix(INPUT) for x in names]
+        needed = max(self.layer(name).stride for name in layers)
+        only = self.input_size(layers)
+        if only is not None and only != size:
+            return TextonError(sizes.of_one_size(self.name, size, only))
+        if min(size) < needed:
+            return TextonError(sizes.too_small(self.name, size, names, needed))
+        number = self._divisor(tuple(layers))
+        if number is not None and (size[0] % number or size[1] % number):
+            return TextonError(sizes.no_multiple(self.name, size, number))
+        reason = first_line(error)
+        return TextonError(sizes.for_no_known_reason(self.name, size, names, reason))
+
+    def _divisor(self, layers: tuple[str, ...]) -> int | None:
+        """What the sides of images must be multiples of, to reach some layers."""
+        if layers not in self._divisors:
+            compute = choose_compute("cpu", torch.float32)
+            module, wanted = self.frozen(compute), [Collected.parse(x, INPUT) for x in layers]
+
+            def takes(size: Size) -> bool:
+                image = torch.full((1, self.channels, *size), 0.5)
+                try:
+                    with torch.no_grad():
+                        self._running.codes(module, self.prepare(image, compute), wanted)
+                except Exception:  # noqa: BLE001 - a stranger's module may raise anything
+                    return False
+                return True
+
+            self._divisors[layers] = sizes.divisor(takes)
+        return self._divisors[layers]
 
     def _affine(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """(image · range − mean) / std as shift + image · scale: one pass instead of three."""
@@ -340,15 +373,6 @@ class Network:
                     (self._range / self._std).to(device),
                 )
         return self._affines[device]
-
-    def _check_size(self, image: Tensor, names: list[str]) -> None:
-        needed = max(self.layer(name.removesuffix(INPUT)).stride for name in names)
-        if min(image.shape[2:]) < needed:
-            height, width = image.shape[2:]
-            raise TextonError(
-                f"an image of {width}×{height} pixels is too small for {', '.join(names)}: "
-                f"it takes at least {needed} a side"
-            )
 
 
 def _per_channel(values: float | Sequence[float], channels: int, name: str) -> Tensor:

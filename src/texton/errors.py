@@ -11,6 +11,10 @@ class TextonError(Exception):
     """A mistake of the input or the machine; its text is one line for the user (exit code 2)."""
 
 
+class TextonWarning(UserWarning):
+    """What goes on, and may not be what was meant; its text is one line for the user."""
+
+
 def near_names(name: str, known: Iterable[str], count: int = 3) -> str:
     """``" (did you mean 'relu4_2'?)"`` from the names nearest to ``name``, or an empty string."""
     folded = {candidate.lower(): candidate for candidate in known}

@@ -23,10 +23,11 @@ from texton.atlas.settings import (
     reading_options,
 )
 from texton.errors import TextonError
-from texton.images.files import content_hash, read_image
+from texton.images.files import content_hash
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.jobs.store import TEMPORARY, Store, needs_exact
 from texton.methods.catalogue import find_method
+from texton.methods.command import ReadingOptions
 from texton.methods.method import Method, Task, without_axes
 from texton.methods.result import Unit
 from texton.network.choose import choose_channels, choose_layers
@@ -101,7 +102,8 @@ def make_plan(asked: Asked, root: Path) -> Plan:
         units = [(name, photo) for name in chosen for photo in photos or (None,)]
         wanted = tuple(without_axes(method, Unit(name, None, photo)) for name, photo in units)
         seen: dict[str | None, Tensor] = dict(photos.items())
-        method.check(Task(network, wanted, seen, options, choice.device, reading.size))
+        read = reading.size, reading.white
+        method.check(Task(network, wanted, seen, options, choice.device, *read))
     manifest = Manifest(
         texton=old.texton if old else __version__,
         torch=old.torch if old else torch.__version__,
@@ -186,9 +188,8 @@ def _photos(
         if content_hash(images[photo.name]) != photo.content_hash:
             raise TextonError(f"'{root / photo.file}' has been changed: put the old one back")
     for path in paths:
-        image = read_image(
-            path, settings["size"], enlarge=settings["enlarge"], channels=network.channels
-        )
+        reading = ReadingOptions(settings["size"], settings["enlarge"], settings.get("white"))
+        image = reading.read(path, None, network.channels)
         photo = _as_photo(path, image)
         same = next((x for x in listed.values() if x.content_hash == photo.content_hash), None)
         if same is not None:

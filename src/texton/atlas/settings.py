@@ -50,8 +50,12 @@ def named_network(choice: NetworkOptions) -> dict[str, Any]:
 
 def reading_options(old: Manifest | None, said: Mapping[str, Any]) -> ReadingOptions:
     """How photographs are read."""
-    kept = {key: old.settings[key] for key in ("size", "enlarge")} if old else {"size": SIZE}
-    return ReadingOptions.of({**kept, **said})
+    return ReadingOptions.of({**(_reading_in(old.settings) if old else {"size": SIZE}), **said})
+
+
+def _reading_in(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How photographs were read; an atlas of before does not tell every option."""
+    return {x.name: settings[x.name] for x in declarations(ReadingOptions) if x.name in settings}
 
 
 def method_options(method: Method, old: Manifest | None, said: Mapping[str, Any]) -> Options:
@@ -123,7 +127,7 @@ def _differences(
     )
     kept = method_options(find_method(old.method), old, {})
     was_read = reading_options(old, {})
-    is_read = ReadingOptions.of({key: now[key] for key in ("size", "enlarge")})
+    is_read = ReadingOptions.of(_reading_in(now))
     for was, asked in ((kept, options), (was_read, is_read)):
         yield from (f"{text}: {other} or {back}" for text, back in _otherwise(was, asked))
     if before.get("pictures", now["pictures"]) != now["pictures"]:

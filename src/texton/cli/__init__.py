@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
-from texton.errors import TextonError
+from texton.errors import TextonError, TextonWarning
 from texton.version import __version__
 
 
@@ -21,6 +22,7 @@ def main() -> NoReturn:
     from texton.cli.commands import PARSER_ERROR, app
 
     words = sys.argv[1:] or ["--help"]
+    _tell_warnings()
     try:
         _write_names_as_they_are()
         code = app(words)(words, standalone_mode=False)
@@ -45,6 +47,20 @@ def _write_names_as_they_are() -> None:
     """A file's name may hold bytes that are no text; its path goes to stdout all the same."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
+
+
+def _tell_warnings() -> None:
+    """Texton's own as a line each, whenever they come up; others as Python shows them."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, TextonWarning):
+            print(message, file=sys.stderr)
+        else:
+            others(message, category, *rest, **more)
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", TextonWarning)
 
 
 def _complain(message: str) -> int:

@@ -138,7 +138,6 @@ class _Making:
 
     def _members(self) -> list[Member]:
         """The networks asked for with what is wanted of each: the same of all."""
-        from texton.images.files import read_image
         from texton.jobs.allocator import settle_allocator
 
         choices = self.series.choices
@@ -147,15 +146,14 @@ class _Making:
         size = self.reading.size or self.method.size
         photos: dict[str | None, Any] = {}
         if self.photo is not None:
-            enlarge, channels = self.reading.enlarge, net.channels
-            image = read_image(self.photo, size, enlarge=enlarge, channels=channels)
+            image = self.reading.read(self.photo, size, net.channels)
             photos[None] = image
             settle_allocator(image.shape[2] * image.shape[3])
         units = tuple(self._units(net, photos.get(None)))
-        device = self.series.network.device
+        device, white = self.series.network.device, self.reading.white
         each = zip(self.series.labels, choices, networks, own_details(networks), strict=True)
         return [
-            Member(label, choice, Task(one, units, photos, self.options, device, size), own)
+            Member(label, choice, Task(one, units, photos, self.options, device, size, white), own)
             for label, choice, one, own in each
         ]
 

@@ -50,7 +50,6 @@ def _fingerprint(image: Path, out: Path | None, force: bool, as_json: bool, **va
     told: LayerOptions = options_from(LayerOptions, values)
     reading: ReadingOptions = options_from(ReadingOptions, values)
     choice: NetworkOptions = options_from(NetworkOptions, values)
-    from texton.images.files import read_image
     from texton.images.place import check_place, check_suffix
     from texton.methods.parts.fingerprint import fingerprint, read_fingerprint
 
@@ -60,8 +59,7 @@ def _fingerprint(image: Path, out: Path | None, force: bool, as_json: bool, **va
     if path.exists() and not force:
         read_fingerprint(path)  # only a fingerprint may be replaced
     net = choice.load()
-    size = reading.size or _FINGERPRINT_SIZE
-    photo = read_image(image, size, enlarge=reading.enlarge, channels=net.channels)
+    photo = reading.read(image, _FINGERPRINT_SIZE, net.channels)
     made = fingerprint(photo, net, told.layers, choice.device)
     made.save(path)
     filters = {layer: values.shape[1] // 2 for layer, values in made.moments.items()}
@@ -82,7 +80,7 @@ def _compare(
         o.check_output(out, force)
     net = choice.load()
     size = reading.size or _COMPARE_SIZE
-    found = [read_style(name, net, size, reading.enlarge) for name in images]
+    found = [read_style(name, net, size, reading.enlarge, reading.white) for name in images]
     distances = style_distances(found, net, told.statistic, told.layers, choice.device)
     others = distances.clone().fill_diagonal_(float("inf"))
     nearest = [int(index) for index in others.argmin(1)]
@@ -106,12 +104,10 @@ def _top(photo: Path, layer: str, as_json: bool, **values: Any) -> None:
     told: TopOptions = options_from(TopOptions, values)
     reading: ReadingOptions = options_from(ReadingOptions, values)
     choice: NetworkOptions = options_from(NetworkOptions, values)
-    from texton.images.files import read_image
     from texton.methods.mixing import top_filters
 
     net = choice.load()
-    size = reading.size or _TOP_SIZE
-    image = read_image(photo, size, enlarge=reading.enlarge, channels=net.channels)
+    image = reading.read(photo, _TOP_SIZE, net.channels)
     shares = top_filters(image, net, layer, told.count, choice.device)
     if as_json:
         listed = [{"channel": channel, "share": share} for channel, share in shares]

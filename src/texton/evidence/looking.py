@@ -15,8 +15,9 @@ from PIL import Image
 
 from texton.errors import TextonError, first_line
 from texton.evidence.pictures import Scanned
-from texton.images.files import MAX_PIXELS, MIN_SIDE, read_image, to_pillow
+from texton.images.files import read_image, to_pillow
 from texton.images.folder import SUFFIXES
+from texton.images.opening import MAX_PIXELS, MIN_SIDE
 from texton.images.planes import SUFFIX
 
 MOST_BITS = 6  # of 64 in which near-duplicates may differ

@@ -12,7 +12,7 @@ from torch import Tensor
 from texton.errors import TextonError
 from texton.images.files import content_hash, read_image
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif"}
 
 
 @dataclass(frozen=True, eq=False)

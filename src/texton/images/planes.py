@@ -12,17 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
+from texton.images.levels import in_unit
 
 SUFFIX = ".npy"
-_TOPS = {"uint8": 255.0, "uint16": 65535.0, "bool": 1.0}
+_KINDS = ("uint8", "uint16", "bool")
 
 
-def read_planes(path: Path, channels: int, max_pixels: int) -> Tensor:
+def read_planes(path: Path, channels: int, max_pixels: int, white: float | None = None) -> Tensor:
     """A ``.npy`` array as an image, without loss.
 
     Args:
         path: (H, W, C), (C, H, W), or (H, W) for one channel; uint8, uint16, or floats in
             [0, 1]. Where both layouts fit, the last axis is the channels.
+        white: the value that is white, of integers or floats of any size.
 
     Returns:
         (1, channels, H, W), float32, in [0, 1].
@@ -47,12 +49,25 @@ def read_planes(path: Path, channels: int, max_pixels: int) -> Tensor:
         raise TextonError(f"'{path}' is {shape}: the network takes height×width×{channels}")
     if array.shape[0] * array.shape[1] > max_pixels:
         raise TextonError(f"'{path}' is over {max_pixels // 1_000_000} megapixels: scale it down")
-    top = _TOPS.get(array.dtype.name, 1.0)
-    if array.dtype.name not in _TOPS and array.dtype.kind != "f":
-        raise TextonError(f"'{path}' holds {array.dtype}: use uint8, uint16, or floats in [0, 1]")
-    values = np.array(array, dtype=np.float32) / top
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+    kind = array.dtype.name
+    if (
+        kind not in _KINDS
+        and array.dtype.kind != "f"
+        and (white is None or array.dtype.kind not in "iu")
+    ):
+        raise TextonError(
+            f"'{path}' holds {kind}: use uint8, uint16, or floats in [0, 1], or say which value is "
+            "white"
+        )
+    floats = array.dtype.kind == "f"
+    values = np.array(array, dtype=np.float32)
+    if (
+        not np.isfinite(values).all()
+        or values.min() < 0
+        or (floats and not white and values.max() > 1)
+    ):
         raise TextonError(f"'{path}' has values outside [0, 1]: rescale it")
+    values = in_unit(values, kind, path, white or (1.0 if floats else None))
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 
 

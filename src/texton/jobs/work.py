@@ -80,7 +80,8 @@ class UnitWork(PictureWork[Unit]):
         units = tuple(without_axes(self.method, unit) for unit in keys)
         size = self.manifest.settings["size"]
         photos: dict[str | None, Tensor] = dict(self.photos.items())
-        return self.method, Task(self._network(), units, photos, self.options, self.device, size)
+        told = (self.options, self.device, size, self.manifest.settings.get("white"))
+        return self.method, Task(self._network(), units, photos, *told)
 
     def keep(self, key: Unit, result: Result) -> None:
         self.store.keep(key, result, self._of(key), self.command(key))
@@ -101,7 +102,9 @@ class UnitWork(PictureWork[Unit]):
         photo = next((p.source for p in self.manifest.photos if p.name == asked.photo), None)
         spec = ":".join(str(x) for x in (asked.layer, asked.channel) if x is not None)
         out = f"{unit.photo}-{unit.layer}-{unit.channel}.png".replace("/", "-")
-        reading = ReadingOptions(settings["size"], bool(photo) and settings["enlarge"])
+        read = bool(photo)
+        white = settings.get("white") if read else None
+        reading = ReadingOptions(settings["size"], read and settings["enlarge"], white)
         told = [reading, self.options, network]
         return command_of(self.method, photo, [spec] if spec else [], told, out)
 

@@ -46,6 +46,20 @@ class ReadingOptions(Options):
         None, "Long edge in pixels; the method's own by default.", low=SMALLEST, high=LARGEST
     )
     enlarge: bool = option(False, "Enlarge photographs that are smaller.")
+    white: float | None = option(
+        None, "The files' value that is white: 4095 of 12 bits in 16.", above=0
+    )
+
+    def read(self, path: Any, size: int | None, channels: int) -> Any:
+        """A photograph, (1, channels, H, W), at ``size`` where these do not say one.
+
+        Raises:
+            TextonError: see `read_image`.
+        """
+        from texton.images.files import read_image
+
+        size, enlarge, white = self.size or size, self.enlarge, self.white
+        return read_image(path, size, enlarge=enlarge, channels=channels, white=white)
 
 
 def command_of(

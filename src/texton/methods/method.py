@@ -65,6 +65,7 @@ class Task:
         options: the method's own.
         check: refuses a task before anything is made of it, as an atlas asks of all its units.
         size: the long edge that the photographs were read at; None where nobody said.
+        white: the value that is white in files of their kind; None where nobody said.
     """
 
     network: Network
@@ -73,6 +74,7 @@ class Task:
     options: Any = None
     device: str = "auto"
     size: int | None = None
+    white: float | None = None
 
     @classmethod
     def of(
@@ -102,7 +104,7 @@ class Task:
 
         if not isinstance(named, (str, Path)):
             return named  # type: ignore[no-any-return]
-        return read_image(named, self.size, channels=self.network.channels)
+        return read_image(named, self.size, channels=self.network.channels, white=self.white)
 
 
 Named = Callable[[Any, "Network", Sequence[str]], "Sequence[Unit] | None"]

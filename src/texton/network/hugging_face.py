@@ -163,8 +163,9 @@ def _number(spec: str, told: Mapping[str, Any], key: str, default: float) -> flo
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Its bars and reports are left out while it loads; what the caller had is put back."""
-    from huggingface_hub import utils as hub
-    from transformers.utils import logging
+    with optional("transformers"):
+        from huggingface_hub import utils as hub
+        from transformers.utils import logging
 
     levels = logging.get_verbosity(), hub.logging.get_verbosity()
     bars = logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()

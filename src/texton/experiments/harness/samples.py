@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from texton.errors import TextonError, optional
-from texton.images.files import MIN_SIDE
 from texton.images.folder import Picture
+from texton.images.opening import MIN_SIDE
 
 with optional("experiments"):
     from skimage import data

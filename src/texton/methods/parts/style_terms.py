@@ -141,13 +141,20 @@ def _refuse_itself(style: Style, content: Tensor) -> None:
         raise TextonError("the style is the content itself: there is nothing to carry over")
 
 
-def read_style(name: str, network: Network, size: int | None, enlarge: bool = False) -> Style:
+def read_style(
+    name: str,
+    network: Network,
+    size: int | None,
+    enlarge: bool = False,
+    white: float | None = None,
+) -> Style:
     """An image at that size, or a ``.style`` file."""
     from texton.images.files import read_image
 
     if name.endswith(".style"):
         return read_fingerprint(name)
-    return read_image(name, size, enlarge=enlarge, channels=network.channels)
+    channels = network.channels
+    return read_image(name, size, enlarge=enlarge, channels=channels, white=white)
 
 
 def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) -> Style:
@@ -159,8 +166,8 @@ def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) 
     if colon and not Path(name).exists() and (layer in network.layers or channels.isdecimal()):
         return texture_of(task, content, name)
     if told.style_size and not name.endswith(".style"):
-        _refuse_itself(read_style(name, network, task.size), content)
-    return read_style(name, network, told.style_size or task.size)
+        _refuse_itself(read_style(name, network, task.size, white=task.white), content)
+    return read_style(name, network, told.style_size or task.size, white=task.white)
 
 
 def with_colors_of(content: Tensor, picture: Tensor) -> Tensor:

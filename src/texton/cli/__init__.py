@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Any, NoReturn
 
-from texton.errors import TextonError, TextonWarning
+from texton.errors import TextonError, TextonWarning, first_line
 from texton.version import __version__
 
 
@@ -37,10 +37,25 @@ def main() -> NoReturn:
         code = _complain(f"{name}{error.strerror or error}")
     except PARSER_ERROR as error:
         code = _complain(error.format_message())  # type: ignore[attr-defined]
+    except (RuntimeError, MemoryError) as error:
+        code = _complain(_without_room(error))
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _without_room(error: Exception) -> str:
+    """What to do about a device that has no room for one image, wherever it was noticed.
+
+    Raises:
+        Exception: the error itself, where it says something else.
+    """
+    from texton.network.device import is_out_of_memory, no_room
+
+    if not is_out_of_memory(error):
+        raise error
+    return no_room("the device", first_line(error))
 
 
 def _write_names_as_they_are() -> None:

@@ -64,7 +64,7 @@ def make_manifest(asked: ScanAsked) -> EvidenceManifest:
     from texton.network.device import choose_compute
 
     network = asked.network.load()
-    compute = choose_compute(asked.network.device)
+    compute = network.suited(choose_compute(asked.network.device))
     told = asked.network.as_json()
     names = choose_layers(asked.layers, network)
     return EvidenceManifest(

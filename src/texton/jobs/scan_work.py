@@ -96,7 +96,7 @@ class ScanWork:
 
         ours, settings = self.manifest, self.manifest.settings
         network = loaded(ours.network_options)
-        compute = choose_compute(settings["device"])
+        compute = network.suited(choose_compute(settings["device"]))
         check_alike(network, ours.weights_hash, compute.describe(), settings, "the evidence")
         return Sweep(network, ours.layers, compute, settings["top"], settings["seed"])
 

@@ -87,7 +87,7 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     from texton.network.device import choose_compute
 
     check(task)
-    compute = choose_compute(task.device).exact()
+    compute = task.network.suited(choose_compute(task.device).exact())
     for unit in task.units:
         started = time.perf_counter()
         layer, channel = unit.layer or "", unit.channel or 0
@@ -117,7 +117,7 @@ def _peaks(task: Task, layer: str, channel: int) -> list[Peak]:
         raise TextonError(f"there is neither evidence nor a picture in '{source}'")
     size, channels = task.size or METHOD.size, task.network.channels
     images = (read_image(file, size, channels=channels) for file in files[:_MOST_PICTURES])
-    compute = choose_compute(task.device)
+    compute = task.network.suited(choose_compute(task.device))
     found = strongest_places(task.network, layer, [channel], images, compute)[channel]
     return [peak for _, peak in islice(found, _PLACES)]
 

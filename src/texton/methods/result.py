@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-DEAD_SHARE = 0.005
+DEAD_SHARE = 0.005  # of what can be reached
 Status = Literal["ok", "dead"]
 
 
@@ -42,8 +42,8 @@ class Result:
     Attributes:
         image: (C, H, W), C the network's, the 8-bit values of the saved picture as float in [0, 1].
         unit: what the picture is of.
-        status: ``dead`` where a filter achieves less than 0.5 % of what is asked of it: it could
-            not be activated from several starts.
+        status: ``dead`` where a filter achieves less than 0.5 % of what is asked of it, or of what
+            its layer can give where that saturates: it could not be activated from several starts.
         seconds: spent making it.
         figures: by key, as the method declares them; None where one has no value.
         settings: everything needed to make the picture again; saved inside the PNG.

@@ -54,7 +54,7 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     from texton.network.device import choose_compute
 
     check(task)
-    compute = choose_compute(task.device).exact()
+    compute = task.network.suited(choose_compute(task.device).exact())
     stimuli = make_stimuli(task.network.channels)
     for layer, group in groupby(task.units, key=lambda x: x.layer or ""):
         started, units = time.perf_counter(), list(group)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from texton.errors import TextonError
+from texton.errors import TextonError, first_line
 
 T = TypeVar("T")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -119,16 +119,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in said for text in _NO_ROOM)
 
 
-def halved(batch: int, device: torch.device) -> int:
+def no_room(device: torch.device | str, said: str) -> str:
+    """What to do where a device has no room for one image."""
+    where = device if isinstance(device, str) else f"'{device}'"
+    return (
+        f"{where} has no memory left for one image ({said}): use a smaller --size or --device cpu"
+    )
+
+
+def halved(batch: int, device: torch.device, said: str) -> int:
     """The batch to go on with after a device ran out of memory.
 
     Raises:
         TextonError: one image is too much already.
     """
     if batch == 1:
-        raise TextonError(
-            f"'{device}' has no memory left for one image: use a smaller --size or --device cpu"
-        )
+        raise TextonError(no_room(device, said))
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return batch // 2
@@ -146,14 +152,15 @@ def in_batches(
     while start < count:
         part = slice(start, min(start + together, count))
         done: T | None = None
+        full = ""
         try:
-            done, full = work(part), False
+            done = work(part)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            full = True
+            full = first_line(error)
         if full:  # here, where the error no longer holds what it ran out with
-            together = halved(part.stop - start, compute.device)
+            together = halved(part.stop - start, compute.device, full)
             continue
         assert done is not None
         yield done

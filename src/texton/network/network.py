@@ -27,7 +27,7 @@ from texton.network.layout import Layout
 from texton.network.receptive import Edges, edges_along, measure_fields
 from texton.network.refuse import check_usable
 from texton.network.running import Running
-from texton.network.trial import check_cast, remarks_on, suit
+from texton.network.trial import ceilings, check_cast, remarks_on, suit
 from texton.network.wrappers import unwrapped
 
 try:
@@ -166,6 +166,11 @@ class Network:
         if key not in self._suited:
             self._suited[key] = suit(self, compute, asked, self._running.habits)
         return self._suited[key]
+
+    @cached_property
+    def ceilings(self) -> dict[str, Tensor]:
+        """(C,), the most that each filter is seen to give, of the layers that saturate."""
+        return ceilings(self)
 
     @property
     def trial_size(self) -> Size:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -49,6 +50,30 @@ def remarks_on(network: Network, habits: Habits) -> tuple[str, ...]:
             "draws or seeds random numbers in its forward: every forward is given the same ones",
         )
     return ()
+
+
+def ceilings(network: Network) -> dict[str, Tensor]:
+    """(C,), the most that each filter gives however strong the image, of the layers that saturate.
+
+    ReLU6, a sigmoid and what is computed of them do: noise far beyond black and white, of several
+    grains, reaches their ends, where a rectifier gives more for a stronger image.
+    """
+    names = list(network.layers)
+    found: list[dict[str, Tensor]] = []
+    for grain, strength in ((1, 1e3), (1, 1e5), (4, 1e5), (16, 1e5)):
+        image = _image(network, 1, grain) - 0.5
+        try:
+            with torch.no_grad():
+                codes = network.encode(strength * image + 0.5, names, _CPU)
+        except TextonError:  # one that does not take such an image
+            return {}
+        found.append({name: code.amax((0, 2, 3)) for name, code in codes.items()})
+    some, more, *_ = found
+    return {
+        name: torch.stack([most[name] for most in found]).amax(0)
+        for name in names
+        if float(more[name].max()) <= 1.01 * float(some[name].max()) < torch.inf
+    }
 
 
 def check_cast(network: Network, trace: Trace) -> None:
@@ -124,8 +149,12 @@ def _mixes(network: Network, compute: Compute) -> bool:
     return False
 
 
-def _image(network: Network, count: int) -> Tensor:
-    return torch.rand((count, network.channels, *network.trial_size), generator=_drawn())
+def _image(network: Network, count: int, grain: int = 1) -> Tensor:
+    """Noise of squares of ``grain`` pixels."""
+    size = network.trial_size
+    small = [max(1, side // grain) for side in size]
+    drawn = torch.rand((count, network.channels, *small), generator=_drawn())
+    return drawn if grain == 1 else F.interpolate(drawn, size)
 
 
 def _drawn() -> torch.Generator:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from texton.network.network import Network
 
 _FINE_STRIDE = 8
+_LEAST = 0.01
 _BLEED_COST = 1.085  # of the picture's area, so that a step costs no more than a tenth extra
 
 
@@ -67,6 +68,7 @@ class FilterInversion:
             code = network.encode(image, layer, compute.exact())[layer]
             self.energy = energy_shares(code)[0]
             self._total = total_map(code)
+            self._peaks = code.amax((0, 2, 3)).float()
             del code  # as large as all that a batch holds together
             self._bleed, self._photo, self._wide_total = NO_BLEED, image, self._total
             for bleed in _bleeds(image, network, layer, settings):
@@ -96,6 +98,28 @@ class FilterInversion:
         for channel in channels:
             check_channel(count, channel)
         return list(channels)
+
+    def reach(self, units: Units) -> Tensor:
+        """(B,), how much of what is asked of each unit its layer can give: 1, but where
+        activations saturate below the photograph's maps added up.
+
+        A filter's ceiling is the most that it was seen to give, or 1 % of what the others do
+        where nothing raised it.
+        """
+        ceilings = self._network.ceilings.get(self._layer)
+        total = self._total.flatten()
+        if ceilings is None:
+            return torch.ones(len(units), device=total.device)
+        most = torch.maximum(ceilings.to(total.device), self._peaks)
+        most = most.clamp_min(_LEAST * float(most.max()))
+        rows = units if isinstance(units, Tensor) else F.one_hot(torch.tensor(units), len(most))
+        given = []
+        for row in rows.to(most):
+            sought = row.nonzero()[:, 0]
+            shares = row[sought, None]
+            maps = torch.minimum(shares * total, most[sought, None])
+            given.append((shares * maps).sum() / (row.square().sum() * total.sum()))
+        return torch.stack(given).clamp_max(1)
 
     def energy_shares(self, units: Units) -> list[float]:
         """The share of the photograph's energy in each filter, or in all of a direction's."""
@@ -132,14 +156,14 @@ class FilterInversion:
     def _insist(
         self, unit: Units, result: Result, generator: torch.Generator, on_step: OnStep | None
     ) -> Result:
-        """Give a filter that ended dead its other starts, from stronger noise each time.
+        """Give a filter that ended all but silent its other starts, from stronger noise each time.
 
         Not where the number of steps was asked for: it is exact.
         """
         settings = self._settings
         if not (settings.early_stop and settings.opening):
             return result
-        while result.status == "dead" and result.starts < MAX_STARTS:
+        while result.achieved < DEAD_SHARE and result.starts < MAX_STARTS:
             settings = replace(
                 settings, contrast=1.5 * settings.contrast, opening=2 * settings.opening
             )
@@ -180,10 +204,14 @@ class FilterInversion:
                     "steps": steps[b],
                     "starts": starts[b],
                 },
-                status="dead" if found.achieved[b] < DEAD_SHARE else "ok",
+                status="dead" if self._is_dead(units[b : b + 1], found.achieved[b]) else "ok",
                 seconds=seconds,
                 trace=tuple(traces[b]),
             )
+
+    def _is_dead(self, unit: Units, achieved: float) -> bool:
+        """Whether a unit gives next to nothing of what it could."""
+        return achieved < DEAD_SHARE and achieved < DEAD_SHARE * float(self.reach(unit)[0])
 
     def measure(self, solved: Tensor, units: Units) -> Measured:
         """Every image as it is saved, in float32."""

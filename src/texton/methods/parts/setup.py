@@ -89,7 +89,16 @@ def compute_for(network: Network, told: Solving, device: str) -> Compute:
 
 
 def finished(images: Tensor, settings: SolverSettings) -> Tensor:
-    """The images as a reader of the saved files gets them back."""
+    """The images as a reader of the saved files gets them back.
+
+    Raises:
+        TextonError: they are no numbers any more, as where a number format has no room for codes.
+    """
+    if not bool(images.isfinite().all()):
+        raise TextonError(
+            "the picture came out as NaN: its codes are too large for the number format, use "
+            "--dtype float32"
+        )
     return as_saved(algorithm_for(settings).finish(images))
 
 

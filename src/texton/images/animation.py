@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from texton.images.files import to_pillow, write_bytes
+from texton.images.pixels import to_pillow
+from texton.images.place import write_bytes
 
 SUFFIXES = {"webp": ".webp", "gif": ".gif"}
 _MILLISECONDS = 80

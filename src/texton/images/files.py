@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-import secrets
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +13,17 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from texton.errors import TextonError
+from texton.images.arrays import read_planes
 from texton.images.deep import read_deep
 from texton.images.levels import in_unit
 from texton.images.opening import MAX_PIXELS, MIN_SIDE, SETTINGS_KEY, identify, open_picture
+from texton.images.pixels import as_saved as as_saved
+from texton.images.pixels import content_hash as content_hash
+from texton.images.pixels import to_bytes as to_bytes
+from texton.images.pixels import to_pillow as to_pillow
 from texton.images.place import check_suffix
-from texton.images.planes import (
-    SUFFIX,
-    fit_planes,
-    hides_something,
-    planes_as_bytes,
-    read_planes,
-    shown_bands,
-)
+from texton.images.place import write_bytes as write_bytes
+from texton.images.planes import SUFFIX, fit_planes, hides_something, planes_as_bytes
 from texton.reading import read_json, to_json
 
 
@@ -129,25 +125,6 @@ def write_image(
     return path
 
 
-def write_bytes(content: bytes, path: Path) -> None:
-    """Write a file so that its name shows either the whole content or what was there before."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unique = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
-        with unique.open("xb") as file:
-            temporary = unique
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise TextonError(f"cannot write '{path}': {error.strerror or error}") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The settings that made a PNG, or None for a picture that texton did not make.
 
@@ -163,32 +140,6 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         return read_json(text) if isinstance(text, str) else None
     except ValueError:
         return None
-
-
-def to_pillow(image: Tensor, bands: Sequence[int] | None = None) -> Image.Image:
-    """(C, H, W) or (1, C, H, W) in [0, 1] as an 8-bit picture of its `shown_bands`."""
-    image = image[0] if image.ndim == 4 else image
-    shown = to_bytes(image[shown_bands(len(image), bands)])
-    pixels = shown.permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
-def to_bytes(image: Tensor) -> Tensor:
-    """The 8-bit values that a saved image has: clamped to [0, 1], times 255, rounded."""
-    return image.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
-
-
-def as_saved(image: Tensor) -> Tensor:
-    """The image a reader of the saved file gets back: what errors are measured on."""
-    return to_bytes(image).float() / 255
-
-
-def content_hash(image: Tensor) -> str:
-    """A hash of an image's 8-bit pixels and shape: the photograph's identity in seeds."""
-    pixels = to_bytes(image).cpu().contiguous()
-    digest = hashlib.sha256(repr(tuple(pixels.shape)).encode())
-    digest.update(pixels.numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _grey(picture: Image.Image) -> Image.Image:

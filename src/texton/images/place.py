@@ -1,7 +1,9 @@
-"""Where something is going to be written: tried before the work, not after it."""
+"""Where something is going to be written: tried before the work, and written whole."""
 
 from __future__ import annotations
 
+import os
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -34,3 +36,22 @@ def check_place(path: Path) -> None:
             pass
     except OSError as error:
         raise TextonError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file so that its name shows either the whole content or what was there before."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unique = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+        with unique.open("xb") as file:
+            temporary = unique
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise TextonError(f"cannot write '{path}': {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

@@ -136,3 +136,14 @@ def test_a_bad_one_is_told_before_anything_is_made(
     assert_refused(run(*words), "'bad.pt' cannot be read")
     assert {path.name for path in tmp_path.iterdir()} == before
     assert_refused(run("filter", CAT, "1:0", "--weights"), "--weights")
+
+
+def test_a_dead_filter_is_told_with_its_checkpoint(
+    files: tuple[str, ...], run: Run, tmp_path: Path
+) -> None:
+    state = torch.load(tmp_path / files[1], weights_only=True)["model"]
+    state["0.bias"][2] = -1e3
+    torch.save(state, tmp_path / "dead.pt")
+    words = ("filter", CAT, "1:2", *QUICK, "--weights", files[0], "dead.pt", "-o", "s.png")
+    told = [x for x in run(*words).err.splitlines() if x.startswith("dead: ")]
+    assert len(told) == 1 and told[0].startswith("dead: dead.pt  1:2 stayed silent")

@@ -123,7 +123,8 @@ class _Making:
                 done.append((member, result))
         except KeyboardInterrupt:
             interrupted = True
-        o.warn_dead([result for _, result in done])
+        for member, result in done:
+            o.warn_dead([result], member.label)
         if interrupted:
             what = f"the {len(done)} of {count} pictures that are finished" if done else "nothing"
             print(f"interrupted: saving {what}", file=sys.stderr)

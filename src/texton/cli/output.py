@@ -71,11 +71,15 @@ def tell(made: dict[str, Any], as_json: bool, path: Path) -> None:
     print(json.dumps(made, ensure_ascii=False, default=str) if as_json else path)
 
 
-def warn_dead(results: Sequence[Result]) -> None:
+def warn_dead(results: Sequence[Result], whose: str = "") -> None:
+    """To stderr; ``whose`` is the network of a series."""
     for result in results:
         if result.status == "dead":
             starts = f" from {result.starts} starts" if "starts" in result.figures else ""
-            print(f"dead: {result.unit} stayed silent{starts}", file=sys.stderr)
+            print(
+                f"dead: {f'{whose}  ' if whose else ''}{result.unit} stayed silent{starts}",
+                file=sys.stderr,
+            )
 
 
 def _settings_in(path: Path) -> dict[str, Any] | None:

@@ -439,6 +439,19 @@ def test_quantised_modules_are_refused() -> None:
         Network(module)
 
 
+@pytest.mark.works(
+    "TorchScript and traced modules", "refused: give the Python module with their weights"
+)
+@pytest.mark.filterwarnings("ignore")
+def test_scripted_modules_are_named() -> None:
+    for module in (torch.jit.script(plain()), torch.jit.trace(plain(), image())):
+        with pytest.raises(TextonError, match=r"is TorchScript, .* give the Python module"):
+            Network(module)
+        again = plain()
+        again.load_state_dict(module.state_dict())
+        assert picture(again, "3").steps == 4
+
+
 class Complex(Around):
     def __init__(self) -> None:
         super().__init__()
@@ -531,3 +544,19 @@ def test_networks_that_mix_a_batch_are_solved_one_by_one() -> None:
             told = Network(module).suited(Compute(gpu))
             assert (told.alone, told.batch) == (alone, 1 if alone else 8)
             assert told.exact().alone == alone
+
+
+def test_the_paper_preset_is_float32() -> None:
+    with pytest.raises(TextonError, match="the paper preset is computed in float32"):
+        picture(plain(), "3", preset="paper", dtype="bfloat16")
+
+
+def test_a_format_without_room_for_the_codes_is_told() -> None:
+    class Huge(Around):
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.net(x * 1e6)
+            return out
+
+    with pytest.raises(TextonError, match=r"float16 \(its numbers are too large\)"):
+        picture(Huge(), dtype="float16")
+    assert picture(Huge()).steps == 4

@@ -24,6 +24,7 @@ from texton.network.frozen import (
 from texton.network.hooks import Collected
 from texton.network.layers import Layer, Size, Trace, layouts_at, why_no_layer
 from texton.network.layout import Layout
+from texton.network.preprocessing import Preprocessing
 from texton.network.receptive import Edges, edges_along, measure_fields
 from texton.network.refuse import check_usable
 from texton.network.running import Running
@@ -81,17 +82,9 @@ class Network:
         if self.saves_planes:
             self.details["bands"] = list(self.bands)
         self.module = unwrapped(module)
-        self._mean = _per_channel(mean, channels, "mean")
-        self._std = _per_channel(std, channels, "std")
-        self._range = _per_channel(input_range, 1, "input_range").item()
-        if not (bool((self._std > 0).all()) and self._range > 0):
-            zero = "input_range" if self._range <= 0 else "std"
-            raise TextonError(
-                f"{name}: {zero} is 0 or less, and divides: give what it trained with"
-            )
+        self._given = Preprocessing(name, channels, mean, std, input_range)
         self._hashed: tuple[WeightsVersion, str] | None = None
         self._copies: dict[tuple[Any, ...], tuple[WeightsVersion, nn.Module]] = {}
-        self._affines: dict[torch.device, tuple[Tensor, Tensor]] = {}
         self._running, self._needs_hooks = Running(name), False
         self._suited: dict[tuple[Compute, bool], Compute] = {}
         self._layouts: dict[Size, dict[str, Layout | None]] = {}
@@ -177,20 +170,15 @@ class Network:
         """Rows and columns of an image that the network takes."""
         return self._trace.size
 
-    @cached_property
+    @property
     def mean_colour(self) -> Tensor:
         """(1, C, 1, 1) in [0, 1]: the image that preprocessing maps to zero, where it can."""
-        return (self._mean / self._range).clamp(0, 1)
+        return self._given.mean_colour
 
     @property
     def preprocessing(self) -> dict[str, Any]:
         """What `Network` was told of its images; other values make other pictures."""
-        return {
-            "mean": self._mean.flatten().tolist(),
-            "std": self._std.flatten().tolist(),
-            "input_range": self._range,
-            "channels": self.channels,
-        }
+        return self._given.as_json()
 
     def layer(self, name: str) -> Layer:
         """The layer of that name.
@@ -273,10 +261,7 @@ class Network:
 
     def prepare(self, image: Tensor, compute: Compute) -> Tensor:
         """Images (B, C, H, W) in [0, 1] as the module takes them: (image · range − mean) / std."""
-        image = image.to(compute.device, torch.float32)
-        shift, scale = self._affine(compute.device)
-        prepared = torch.addcmul(shift, image, scale)
-        return prepared.to(compute.dtype).contiguous(memory_format=compute.memory_format)
+        return self._given.prepare(image, compute)
 
     def frozen(self, compute: Compute) -> nn.Module:
         """The copy that codes come from, made anew whenever the weights have changed.
@@ -368,22 +353,3 @@ class Network:
 
             self._divisors[layers] = sizes.divisor(takes)
         return self._divisors[layers]
-
-    def _affine(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """(image · range − mean) / std as shift + image · scale: one pass instead of three."""
-        if device not in self._affines:
-            with torch.inference_mode(False):
-                self._affines[device] = (
-                    (-self._mean / self._std).to(device),
-                    (self._range / self._std).to(device),
-                )
-        return self._affines[device]
-
-
-def _per_channel(values: float | Sequence[float], channels: int, name: str) -> Tensor:
-    tensor = torch.as_tensor(values, dtype=torch.float32).reshape(-1)
-    if tensor.numel() not in (1, channels):
-        raise TextonError(f"{name} has {tensor.numel()} values for {channels} channels")
-    if not bool(tensor.isfinite().all()):
-        raise TextonError(f"{name} is {tensor.tolist()}: give finite numbers, one or one a channel")
-    return tensor.expand(channels).reshape(1, channels, 1, 1)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from texton.images.files import read_image as read_image
     from texton.images.files import read_settings as read_settings
     from texton.images.files import write_image as write_image
+    from texton.methods.accentuation import accentuate as accentuate
     from texton.methods.activation_map import activation_map as activation_map
     from texton.methods.code_inversion import invert as invert
     from texton.methods.code_inversion import invert_random as invert_random
@@ -42,6 +43,7 @@ else:
         "errors": "TextonError",
         "images.files": "read_image read_settings write_image",
         "methods.activation_map": "activation_map",
+        "methods.accentuation": "accentuate",
         "methods.code_inversion": "invert invert_random invert_ranks",
         "methods.dream": "dream",
         "methods.feature_map_inversion": (

@@ -231,7 +231,7 @@ class _Making:
         tiled = zip(done, labels([result.unit for _, result in done]), strict=True)
         for (member, result), label in sorted(tiled, key=lambda x: layers.index(x[0][1].layer)):
             note = "dead" if result.status == "dead" else ""
-            tile = Tile(result.image, label, note, result.settings.get("bands"))
+            tile = Tile(result.shown, label, note, result.settings.get("bands"))
             rows.setdefault(member.row(result, len(layers)), []).append(tile)
         name = done[0][0].task.network.name
         sheet = make_sheet(list(rows.items()), name if "@random" in name else "")

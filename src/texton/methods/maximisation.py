@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
@@ -12,7 +13,7 @@ from texton.methods.directions import Directed, check_filters, named_units, shar
 from texton.methods.method import STARTS, STEPS, Figure, Method, OnStep, Task
 from texton.methods.options import option
 from texton.methods.result import Result, Unit
-from texton.solve.presets import MAXIMISING, SolverSettings, solver_settings
+from texton.solve.presets import MAXIMISING, NATURAL, SolverSettings, solver_settings
 
 if TYPE_CHECKING:
     from texton.network.network import Network
@@ -34,15 +35,25 @@ class MaximiseOptions(Directed):
         1, "So many pictures of each, every one unlike the others.", low=1, high=16, named=True
     )
 
+    natural: bool = option(
+        False, "Phases alone: as much of every frequency as in photographs.", named=True
+    )
+    photographs: Path | None = option(
+        None, "Of --natural: a folder whose mean spectrum it is; a power law without it."
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.photographs is not None and not self.natural:
+            raise TextonError("--photographs are of --natural pictures: add it")
         if self.at is not None and len(self.at) != 2:
             raise TextonError("--at is a row and a column of the map, like 7,7")
         if self.class_ and (self.at or self.direction or self.directions is not None):
             raise TextonError("a --class has no neurons or directions: leave the others out")
 
     def settings(self) -> SolverSettings:
-        return solver_settings(self.preset, steps=self.steps, presets=MAXIMISING)
+        presets = NATURAL if self.natural else MAXIMISING
+        return solver_settings(self.preset, steps=self.steps, presets=presets)
 
 
 def maximize(
@@ -112,7 +123,7 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
 
 
 def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Iterator[Result]:
-    from texton.methods.parts.maximising import Maximisation, Wanted
+    from texton.methods.parts.maximising import Maximisation, Wanted, magnitude
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import compute_for, recorded_settings
     from texton.network.device import in_batches
@@ -126,7 +137,11 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     if any(x.channel is None and x.direction is None for x in wanted):
         raise TextonError(f"{layer} alone is no filter: name a channel")
     place = None if told.at is None else (told.at[0], told.at[1])
-    asked = Wanted(layer, task.size or 0, place, told.diversity)
+    size = task.size or 0
+    natural = None
+    if told.natural:
+        natural = magnitude(task.network.channels, size, told.photographs)
+    asked = Wanted(layer, size, place, natural, told.diversity)
     maximisation = Maximisation(task.network, asked, settings, compute)
     units = maximisation.units(
         {x.direction or "": shares_of(told, x, maximisation.channels) for x in wanted}

@@ -47,6 +47,7 @@ class Result:
         seconds: spent making it.
         figures: by key, as the method declares them; None where one has no value.
         settings: everything needed to make the picture again; saved inside the PNG.
+        alpha: (H, W) in [0, 1], of pictures in which not every place was asked for.
         frames: (C, H, W) each, of methods whose pictures move; written beside the picture.
         trace: the error before every step, as the solver saw it (its dtype, unrounded image).
     """
@@ -59,6 +60,7 @@ class Result:
     settings: dict[str, Any] = field(default_factory=dict)
     trace: tuple[float, ...] = ()
     frames: tuple[Tensor, ...] = ()
+    alpha: Tensor | None = None
 
     @property
     def layer(self) -> str | None:
@@ -74,6 +76,11 @@ class Result:
             return figures[name]
         raise AttributeError(f"a result has no '{name}': its figures are {', '.join(figures)}")
 
+    @property
+    def shown(self) -> Tensor:
+        """The picture on white, where some of it is transparent."""
+        return self.image if self.alpha is None else 1 - self.alpha * (1 - self.image)
+
     def record(self) -> dict[str, Any]:
         """Its unit, figures and status, as ``--json``, sidecars and the PNG carry them."""
         unit: dict[str, Any] = {"layer": self.layer, "channel": self.channel}
@@ -87,7 +94,7 @@ class Result:
         Args:
             command: the command line that makes it again.
         """
-        from texton.images.files import write_image
+        from texton.images.files import to_pillow, write_image
 
         told: dict[str, Any] = {} if command is None else {"command": command}
         if self.frames:
@@ -96,7 +103,11 @@ class Result:
             beside = Path(path).with_suffix(f".{self.settings['animation']}")
             write_animation(self.frames, beside, self.settings.get("bands"))
             told["frames"] = beside.name
-        return write_image(self.image, path, {**told, **self.settings, **self.record()})
+        picture: Any = self.image
+        if self.alpha is not None and len(self.image) in (1, 3):
+            picture = to_pillow(self.image)
+            picture.putalpha(to_pillow(self.alpha[None]))
+        return write_image(picture, path, {**told, **self.settings, **self.record()})
 
     def __repr__(self) -> str:
         height, width = self.image.shape[-2:]

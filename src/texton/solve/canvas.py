@@ -106,9 +106,20 @@ class FourierCanvas(Canvas):
         smallest = 1.0 / max(self._height, self._width)
         scale = (self._height * self._width) ** 0.5 / frequency.clamp_min(smallest)
         self._scale = scale.to(device)[..., None]
-        self._colours = _COLOURS.to(device) if channels == 3 else torch.eye(channels, device=device)
+        self._colours = colours(channels, device)
         shape = (channels, self._height, self._width // 2 + 1, 2)
         self.values = noise(generators, shape, 0.0, contrast).to(device).requires_grad_(True)
+
+    @classmethod
+    def of(cls, image: Tensor) -> FourierCanvas:
+        """From an image (B, C, H, W) in [0, 1], which it shows to within a 255th."""
+        count, channels, height, width = image.shape
+        blank = [torch.Generator() for _ in range(count)]
+        canvas = cls(blank, (channels, height, width), image.device, contrast=0.0)
+        spectrum = torch.fft.rfft2(unmixed(image))
+        values = torch.view_as_real(spectrum) / canvas._scale
+        canvas.values = values.contiguous().requires_grad_(True)
+        return canvas
 
     def __call__(self) -> Tensor:
         spectrum = torch.view_as_complex((self.values * self._scale).contiguous())
@@ -131,6 +142,18 @@ class FourierCanvas(Canvas):
             shape = self.values.shape[1:]
             fresh = noise([generator], shape, 0.0, contrast)[0]
             self.values[index] = fresh.to(self.values.device)
+
+
+def colours(channels: int, device: torch.device) -> Tensor:
+    """(C, C), which mixes decorrelated planes to an image's: columns; of three channels alone."""
+    return (_COLOURS if channels == 3 else torch.eye(channels)).to(device)
+
+
+def unmixed(image: Tensor) -> Tensor:
+    """The decorrelated planes (B, C, H, W) of images in [0, 1]."""
+    mixed = torch.logit(image.float(), eps=1 / 510)
+    apart = torch.linalg.inv(colours(image.shape[1], torch.device("cpu"))).to(mixed)
+    return torch.einsum("bdhw,cd->bchw", mixed, apart)
 
 
 def noise(

@@ -6,7 +6,7 @@ it has come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +74,26 @@ class Diverse(Objective):
         likeness = grams @ grams.T
         others = (likeness.sum(1) - likeness.diagonal()) / max(1, len(code) - 1)
         return errors * (1 - self._weight * others)
+
+
+class Held(Objective):
+    """‖φ(X) − φ(photo)‖ at a layer, averaged over positions, over ‖φ(photo)‖, both seen alike.
+
+    Not its square, whose pull is nothing at first and all in the end: one weight holds throughout.
+
+    Args:
+        target: the photograph's code (B, C, M, N), as this step sees it.
+    """
+
+    def __init__(self, layer: str, target: Callable[[], Tensor]) -> None:
+        self.layers = (layer,)
+        self._target = target
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        target = self._target().float()
+        apart = (codes[self.layers[0]].float() - target).square().sum(1)
+        size = target.square().sum(1).sqrt().mean((1, 2)).clamp_min(1e-6)
+        return (apart + (1e-3 * size[:, None, None]).square()).sqrt().mean((1, 2)) / size
 
 
 class Energy(Objective):

@@ -69,6 +69,16 @@ MAXIMISING = {
     "fine": replace(_RISING, steps=512),
 }
 
+# Of phases, in radians.
+_TURNING = replace(_RISING, learning_rate=0.5, opening=0)
+NATURAL = {name: replace(_TURNING, steps=x.steps) for name, x in MAXIMISING.items()}
+# From a photograph, which is not to be left far behind.
+ACCENTUATING = {
+    "fast": replace(_RISING, steps=32, opening=0),
+    "normal": replace(_RISING, steps=100, opening=0),
+    "fine": replace(_RISING, steps=200, opening=0),
+}
+
 
 def solver_settings(
     preset: str = "normal",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,16 +15,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
+from texton.images.files import as_saved, read_image
+from texton.images.folder import images_in
 from texton.methods.method import OnStep
 from texton.methods.parts.classifier import CLASS, class_encoder
 from texton.methods.parts.setup import bytes_each, finished, run
 from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.codes import check_channel
 from texton.network.device import Compute, in_batches
-from texton.solve.canvas import FourierCanvas, pink_noise
+from texton.solve.canvas import Canvas, FourierCanvas, pink_noise
 from texton.solve.directions import Shares, Units, share_vector
 from texton.solve.maximise import Diverse, Maximise, Place, check_place
 from texton.solve.objective import Activation, Objective
+from texton.solve.phase import PhaseCanvas, magnitude_of, natural_magnitude
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import Adam
 from texton.solve.solver import Opening, Solver
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 
 _LOUDEST = 2.5
 _GAP = 4  # pixels between pictures that are one
-_SMALLEST_WINDOW, _WINDOW_OF_FIELD = 96, 1.0
+_SMALLEST_WINDOW = 96
 # Receptive fields: below the first a texture's period is a few pixels, and to turn it is to lose
 # it; from the second on what is shown is a thing, and is to be known turned.
 _STIFF, _LIMP = 48, 112
@@ -53,12 +57,14 @@ class Wanted:
 
     Attributes:
         place: of a neuron; None: the mean of the map.
+        natural: (C, H, W // 2 + 1), the magnitude that a picture's spectrum has; None: any.
         facets: pictures that are one, each unlike the others.
     """
 
     layer: str
     size: int
     place: Place | None = None
+    natural: Tensor | None = None
     facets: int = 1
     diversity: float = 1.0
 
@@ -131,13 +137,11 @@ class Maximisation:
     ) -> Iterator[Result]:
         started = time.perf_counter()
         settings, compute = self._settings, self._compute
-        maximise = self._objective(units)
+        maximise = self.objective(units)
         objective: Objective = maximise
         if self._wanted.facets > 1:
             objective = Diverse(maximise, self._wanted.diversity)
-        canvas = FourierCanvas(
-            generators, self._shape, compute.device, contrast=settings.contrast, loudest=_LOUDEST
-        )
+        canvas = self._canvas(generators)
         solver = Solver(
             partial(self._encoder, compute=compute),
             objective,
@@ -154,6 +158,7 @@ class Maximisation:
         solved = finished(canvas.images(), settings)
         activations, transfers = self.measure(solved, units)
         steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
+        alpha = canvas.where() if isinstance(canvas, PhaseCanvas) else None
         for b, activation in enumerate(activations):
             dead = activation < DEAD_SHARE
             yield Result(
@@ -168,6 +173,7 @@ class Maximisation:
                 status="dead" if dead else "ok",
                 seconds=seconds,
                 trace=tuple(traces[b]),
+                alpha=None if alpha is None else alpha[b],
             )
 
     def measure(self, solved: Tensor, units: Units) -> tuple[list[float], list[float]]:
@@ -180,7 +186,7 @@ class Maximisation:
         return list(chain.from_iterable(activations)), list(chain.from_iterable(transfers))
 
     def _measured(self, solved: Tensor, units: Units) -> tuple[list[float], list[float]]:
-        objective, one = self._objective(units), torch.ones(len(solved))
+        objective, one = self.objective(units), torch.ones(len(solved))
 
         def activation(images: Tensor) -> Tensor:
             return objective.activation({self._wanted.layer: self._code(images)})
@@ -200,9 +206,17 @@ class Maximisation:
             ]
             return activation(solved).tolist(), torch.stack(seen).mean(0).tolist()
 
-    def _objective(self, units: Units) -> Maximise:
+    def objective(self, units: Units) -> Maximise:
+        """What is maximised of every image of a batch."""
         wanted = self._wanted
         return Maximise(wanted.layer, units, self._compute.device, self._unit, wanted.place)
+
+    def _canvas(self, generators: Sequence[torch.Generator]) -> Canvas:
+        device, natural = self._compute.device, self._wanted.natural
+        if natural is not None:
+            return PhaseCanvas(generators, natural, self._wanted.size, device)
+        contrast = self._settings.contrast
+        return FourierCanvas(generators, self._shape, device, contrast=contrast, loudest=_LOUDEST)
 
     def _opening(self, maximise: Maximise, units: Units) -> Opening | None:
         """For a layer that may be silent, which a classifier never is."""
@@ -224,18 +238,55 @@ class Maximisation:
         return self._network.encoder(layers, compute)
 
     def _views(self, generators: Sequence[torch.Generator]) -> Views:
-        """Windows that go with the receptive field."""
-        size = self._wanted.size
-        whole = self._wanted.layer == CLASS
-        field = size if whole else field_of(self._network, self._wanted.layer)
-        stride = 1 if whole else self._network.layer(self._wanted.layer).stride
-        loose = min(1.0, max(0.0, (field - _STIFF) / (_LIMP - _STIFF)))
-        told = partial(Windows, generators, scale=loose * _SCALE, degrees=loose * _DEGREES)
+        layer, size = self._wanted.layer, (self._wanted.size, self._wanted.size)
+        if layer == CLASS:
+            return windows(generators, size[0], size)
+        field = field_of(self._network, layer)
         if self._wanted.place:
-            return told((size, size), reach=min(field // 4, 16))
-        least = max(_SMALLEST_WINDOW, round(_WINDOW_OF_FIELD * field))
-        side = min(size, -(-least // stride) * stride)
-        return told((side, side))
+            return windows(generators, field, size, reach=min(field // 4, 16))
+        stride = self._network.layer(layer).stride
+        return windows(generators, field, window_of(size, field, stride))
+
+
+def window_of(size: Place, field: int, stride: int) -> Place:
+    """(height, width) of a window that a filter's receptive field fits in."""
+    least = max(_SMALLEST_WINDOW, field)
+    side = -(-least // stride) * stride
+    return min(size[0], side), min(size[1], side)
+
+
+def windows(
+    generators: Sequence[torch.Generator],
+    field: int,
+    window: Place,
+    reach: int | None = None,
+    meet: bool = True,
+) -> Windows:
+    """Windows turned and scaled as much as a receptive field allows."""
+    loose = min(1.0, max(0.0, (field - _STIFF) / (_LIMP - _STIFF)))
+    told = partial(Windows, generators, scale=loose * _SCALE, degrees=loose * _DEGREES)
+    return told(window, reach=reach, meet=meet)
+
+
+def magnitude(channels: int, size: int, folder: Path | None) -> Tensor:
+    """Of a natural spectrum: of a folder's photographs, cut to squares, or a power of frequency.
+
+    Raises:
+        TextonError: no photographs are there, or one of them cannot be read.
+    """
+    if folder is None:
+        return natural_magnitude((channels, size, size))
+    if not (files := images_in(folder)):
+        raise TextonError(f"there are no images in '{folder}'")
+    return magnitude_of(_square(read_image(x, channels=channels), size) for x in files)
+
+
+def _square(photo: Tensor, size: int) -> Tensor:
+    """The middle of a photograph (1, C, H, W), size × size."""
+    side = min(photo.shape[2:])
+    top, left = (photo.shape[2] - side) // 2, (photo.shape[3] - side) // 2
+    cut = photo[..., top : top + side, left : left + side]
+    return F.interpolate(cut, (size, size), mode="bilinear", antialias=True)
 
 
 def field_of(network: Network, layer: str) -> int:
@@ -253,7 +304,7 @@ def _repeated(units: Units, times: int) -> Units:
 
 def _as_one(facets: list[Result]) -> Result:
     """Pictures in rows, white between them, and the means of their figures."""
-    images = [facet.image for facet in facets]
+    images = [facet.shown for facet in facets]
     channels, height, width = images[0].shape
     columns = -(-len(images) // max(1, round(len(images) ** 0.5)))
     rows = -(-len(images) // columns)
@@ -269,7 +320,8 @@ def _as_one(facets: list[Result]) -> Result:
     dead = all(facet.status == "dead" for facet in facets)
     return replace(
         facets[0],
-        image=sheet,
+        image=as_saved(sheet),
+        alpha=None,
         figures=figures,
         status="dead" if dead else "ok",
         seconds=sum(facet.seconds for facet in facets),

@@ -18,16 +18,18 @@ from tests.evidence.scans import SOURCE as NETWORK_SOURCE
 from tests.fake_atlas import add_unit
 from tests.helpers import Run, assert_refused
 from texton.atlas.dossier.dossier import Dossier
+from texton.atlas.dossier.pictures import _projected
 from texton.atlas.dossier.sweep import _integral, _mean_in, sweep
 from texton.atlas.dossier.trust import trust
 from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.site import Site
 from texton.errors import TextonError
 from texton.evidence.format import Evidence
-from texton.evidence.patches import Box
+from texton.evidence.patches import Box, field_box
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.jobs.store import Store, Unit
 from texton.methods.parts.composition import contributions, wiring_of
+from texton.methods.parts.projecting import Projector, shown
 from texton.network.device import choose_compute
 from texton.network.network import Network
 
@@ -82,7 +84,7 @@ def _atlas(root: Path, network: Network, weights: str | None = None) -> Store:
 
 @pytest.fixture(scope="module")
 def dossier(store: Store, place: Path, network: Network) -> Dossier:
-    found = Dossier.open(store, place / "evidence", lambda: network)
+    found = Dossier.open(store, place / "evidence", lambda: network, projected=2)
     found.update()
     return found
 
@@ -136,7 +138,8 @@ def test_the_page_shows_patches_parts_and_figures(dossier: Dossier, store: Store
     assert isinstance(page, str)
     places = dossier.sprites.places("4", 0)
     row = Image.open(io.BytesIO(site.content("4/0.patches.webp")))  # type: ignore[arg-type]
-    assert row.width == len(places) * row.height and page.count('class="patch"') == len(places)
+    assert row.width == len(places) * row.height
+    assert page.count('class="patch"') == len(places) + 2  # and two projections
     assert "In 12 pictures" in page and "excited by, of 1" in page and "<polygon" in page
     part = dossier.records["4"]["filters"]["0"]["adds"][0][0]
     assert f'href="../1/{part}.html"' in page
@@ -149,6 +152,24 @@ def test_the_page_shows_patches_parts_and_figures(dossier: Dossier, store: Store
     assert len(columns["selectivity"]) == FILTERS and columns["active"][4] == 0  # never on
     overview = site.content("index.html")
     assert isinstance(overview, str) and "dead in 12 pictures" in overview
+
+
+def test_a_projection_of_a_part_is_that_of_the_picture(dossier: Dossier, network: Network) -> None:
+    about = dossier.evidence.layer("4")
+    projector = Projector(network, "4")
+    for channel in (0, 1, 2):
+        for place in about.places(channel)[:3]:
+            image = dossier.evidence.read(place.picture)
+            cell = torch.tensor([[place.row, place.column]])
+            whole = shown(projector.project(image, channel, cell).slopes)
+            part = _projected(projector, image, about.layer, channel, place)
+            box = field_box(about.layer, place, *image.shape[2:])
+            inside = box.inside(*image.shape[2:])
+            cut = whole[0, :, inside.top : inside.bottom, inside.left : inside.right]
+            top, left = inside.top - box.top, inside.left - box.left
+            got = part[:, top : top + cut.shape[1], left : left + cut.shape[2]]
+            assert torch.allclose(got, cut, atol=1e-5)
+            assert part.shape[1:] == (about.layer.field, about.layer.field)
 
 
 def test_without_evidence_the_pages_are_as_they_were(store: Store) -> None:

@@ -25,6 +25,10 @@ Evidence = Annotated[
     Path | None,
     typer.Option(help="What `texton scan` made: patches, figures and parts.", show_default=False),
 ]
+Projections = Annotated[
+    int,
+    typer.Option(help="With evidence: patches of a filter that are projected too.", min=0, max=9),
+]
 
 _NAMED = 5  # damaged pictures that are named
 
@@ -38,6 +42,7 @@ def export_command(
         bool, typer.Option(help="Find similar textures and draw maps of them.")
     ] = True,
     evidence: Evidence = None,
+    projections: Projections = 3,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
@@ -55,7 +60,7 @@ def export_command(
 
     store = Store.open(atlas)
     check_target(out, atlas, force)
-    dossier = _dossier(store, evidence)
+    dossier = _dossier(store, evidence, projections)
     catalog = Catalog.read(store)
     _tell_damaged(catalog.drop_unreadable())
     index = TextureIndex()
@@ -84,6 +89,7 @@ def serve_command(
         bool, typer.Option(help="Find similar textures and draw maps of them.")
     ] = True,
     evidence: Evidence = None,
+    projections: Projections = 3,
 ) -> None:
     """Show an atlas in a browser, live while it is being built. Ctrl-C ends it."""
     from texton.atlas.index import TextureIndex
@@ -93,7 +99,7 @@ def serve_command(
     from texton.web.server import listen, serve
 
     store = Store.open(atlas)
-    dossier = _dossier(store, evidence)
+    dossier = _dossier(store, evidence, projections)
     with listen(host, port) as bound:
         follower = Follower(store, TextureIndex() if similar else None, dossier)
         name, number = bound.getsockname()[:2]
@@ -143,14 +149,15 @@ def compare_command(
         print(page)
 
 
-def _dossier(store: Store, evidence: Path | None) -> Dossier | None:
+def _dossier(store: Store, evidence: Path | None, projected: int) -> Dossier | None:
     """What the evidence says of an atlas's filters, measured where it is not known yet."""
     if evidence is None:
         return None
     from texton.atlas.dossier.dossier import Dossier
     from texton.jobs.making import loaded
 
-    dossier = Dossier.open(store, evidence, lambda: loaded(store.manifest.network_options))
+    options = store.manifest.network_options
+    dossier = Dossier.open(store, evidence, lambda: loaded(options), projected)
     with progress() as told:
         dossier.update(lambda what, done, of: told.reach(done, of, what))
     return dossier

@@ -39,15 +39,24 @@ class Dossier:
 
     Args:
         network: loads it, asked for only where something is to be computed.
+        projected: how many patches of a filter are projected down to the pixels too.
     """
 
-    def __init__(self, store: Store, evidence: Evidence, network: Callable[[], Network]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        evidence: Evidence,
+        network: Callable[[], Network],
+        projected: int = 0,
+    ) -> None:
         self.store, self.evidence, self._load = store, evidence, network
         self.records: dict[str, Record] = {}
-        self.sprites = Sprites(evidence, lambda: self.network)
+        self.sprites = Sprites(evidence, lambda: self.network, projected)
 
     @classmethod
-    def open(cls, store: Store, folder: Path, network: Callable[[], Network]) -> Dossier:
+    def open(
+        cls, store: Store, folder: Path, network: Callable[[], Network], projected: int = 0
+    ) -> Dossier:
         """
         Raises:
             TextonError: there is no evidence, or it is another network's; it has none of the
@@ -65,7 +74,7 @@ class Dossier:
             )
         if not any(layer.name in evidence.layers for layer in store.manifest.layers):
             raise TextonError(f"'{folder}' has none of the layers of '{store.root}'")
-        return cls(store, evidence, network)
+        return cls(store, evidence, network, projected)
 
     @cached_property
     def network(self) -> Network:
@@ -154,7 +163,7 @@ class Dossier:
             "pictures": found.pictures,
             "places": [{**place, "at": at} for at, place in enumerate(places)],
             "sprite": None,
-            "projections": None,
+            "projected": min(self.sprites.projected, sum(x["band"] == "top" for x in places)),
             "words": self.records[layer]["words"].get(str(channel), []),
             "bands": BANDS,
             "histogram": drawing.histogram(found.histogram[channel]),

@@ -7,17 +7,21 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
 from texton.errors import TextonError
 from texton.evidence.format import Evidence, Place
-from texton.evidence.patches import cut
+from texton.evidence.manifest import EvidenceLayer
+from texton.evidence.patches import Box, cut, field_box
 from texton.images.files import to_pillow
 from texton.network.device import choose_compute
 
 if TYPE_CHECKING:
     from texton.methods.parts.mapping import LayerMaps
+    from texton.methods.parts.projecting import Projector
     from texton.network.network import Network
 
 TILE = 88  # pixels
@@ -32,12 +36,21 @@ _MAP = 160
 
 
 class Sprites:
-    """Made as they are asked for."""
+    """Made as they are asked for.
 
-    def __init__(self, evidence: Evidence, network: Callable[[], Network]) -> None:
+    Args:
+        network: loads it.
+        projected: how many patches of a filter are projected too.
+    """
+
+    def __init__(
+        self, evidence: Evidence, network: Callable[[], Network], projected: int = 0
+    ) -> None:
         self._evidence, self._network = evidence, network
+        self.projected = min(projected, TOP)
         self._read = lru_cache(maxsize=256)(self._picture)
         self._maps = lru_cache(maxsize=8)(self._layer_maps)
+        self._projectors = lru_cache(maxsize=4)(self._projector)
 
     def places(self, layer: str, channel: int) -> list[dict[str, Any]]:
         """The patches of a filter, in the order of its sprite."""
@@ -67,6 +80,28 @@ class Sprites:
                 row.paste(fitted, (at * TILE + across, down))
         return _webp(row)
 
+    def projections(self, layer: str, channel: int) -> bytes | None:
+        """What in the first `projected` patches the activation hangs on; None where none is told.
+
+        Each is computed on as much of the picture as the unit sees, which is exact.
+        """
+        places = [place for _, place in self._places(layer, channel)[: self.projected]]
+        if not places or (projector := self._projectors(layer)) is None:
+            return None
+        row = Image.new("RGBA", (TILE * len(places), TILE))
+        about = self._evidence.layer(layer).layer
+        for at, place in enumerate(places):
+            image = self._read(place.picture)
+            if image is not None:
+                fitted = _fitted(to_pillow(_projected(projector, image, about, channel, place)))
+                across, down = (TILE - fitted.width) // 2, (TILE - fitted.height) // 2
+                row.paste(fitted.convert("RGB"), (at * TILE + across, down))
+        return _webp(row)
+
+    def projectable(self, layer: str) -> bool:
+        """Whether there are projections: not of a layer whose rectifiers no rule is defined for."""
+        return self.projected > 0 and self._projectors(layer) is not None
+
     def map(self, layer: str, channel: int, photo: str, image: Callable[[], Tensor]) -> bytes:
         """Where the filter fires on a photograph of the atlas, over it in grey, as WebP."""
         from texton.methods.parts.mapping import Drawing
@@ -94,6 +129,49 @@ class Sprites:
         from texton.methods.parts.mapping import LayerMaps
 
         return LayerMaps(image(), self._network(), layer, choose_compute("auto"))
+
+    def _projector(self, layer: str) -> Projector | None:
+        from texton.methods.parts.projecting import Projector
+
+        network = self._network()
+        try:
+            projector = Projector(network, layer)
+            side = max(32, 2 * network.layer(layer).stride)
+            projector.look(torch.full((1, network.channels, side, side), 0.5))
+        except TextonError:
+            return None
+        return projector
+
+
+def _projected(
+    projector: Projector, image: Tensor, about: EvidenceLayer, channel: int, place: Place
+) -> Tensor:
+    """(C, h, w) in [0, 1]: a projection, cut as the patch is.
+
+    The picture is cut before, at whole strides, to what the unit sees: pools fall as before.
+    """
+    from texton.methods.parts.projecting import shown
+
+    height, width = image.shape[2:]
+    box = field_box(about, place, height, width)
+    if about.field is None or about.field > max(height, width):
+        box = Box(0, 0, height, width)
+    step = about.stride
+    top, left = max(0, box.top // step * step), max(0, box.left // step * step)
+    bottom, right = (
+        min(-(-end // step) * step, most)
+        for end, most in ((box.bottom, height), (box.right, width))
+    )
+    cell = torch.tensor([[place.row - top // step, place.column - left // step]])
+    part = image[:, :, top:bottom, left:right]
+    slopes = projector.project(part, channel, cell).slopes
+    inside = box.inside(height, width)
+    picture: Tensor = shown(slopes)[
+        0, :, inside.top - top : inside.bottom - top, inside.left - left : inside.right - left
+    ]
+    around = (inside.left - box.left, box.right - inside.right)
+    above = (inside.top - box.top, box.bottom - inside.bottom)
+    return pad(picture, (*around, *above), value=0.5)
 
 
 def _fitted(picture: Image.Image) -> Image.Image:

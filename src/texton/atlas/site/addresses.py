@@ -11,7 +11,7 @@ _TAKEN = re.compile(r"(assets|photos|con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?",
 PICTURE = re.compile(
     r"(?P<channel>[0-9]{1,9})\.(?P<photo>.+?)(?P<kind>\.png|\.thumb\.webp|\.map\.webp)"
 )
-PATCHES = re.compile(r"(?P<channel>[0-9]{1,9})\.patches\.webp")
+PATCHES = re.compile(r"(?P<channel>[0-9]{1,9})\.(?P<kind>patches|projections)\.webp")
 
 
 def slug(name: str) -> str:
@@ -46,6 +46,10 @@ def thumbnail(layer: str, channel: int, photo: str) -> str:
 
 def patches(layer: str, channel: int) -> str:
     return f"{slug(layer)}/{channel}.patches.webp"
+
+
+def projections(layer: str, channel: int) -> str:
+    return f"{slug(layer)}/{channel}.projections.webp"
 
 
 def map_of(layer: str, channel: int, photo: str) -> str:

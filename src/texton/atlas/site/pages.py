@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import pairwise
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from texton.atlas.similar import Similar
 from texton.atlas.site import addresses
 from texton.atlas.site.catalog import Catalog, Record, number
+from texton.atlas.site.natural import shown
+from texton.atlas.site.scripts import chosen, ranges, script
 from texton.errors import optional
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto
 from texton.jobs.store import Unit
@@ -83,7 +84,7 @@ class Pages:
             before=before,
             after=after,
             pictures=[self._picture(layer, channel, photo) for photo in self.catalog.photos],
-            dossier=self._dossier(layer.name, channel),
+            dossier=self.dossier and shown(self.dossier, layer.name, channel, self._linked),
             **tiles,
         )
 
@@ -92,18 +93,18 @@ class Pages:
         catalog = self.catalog
         method = catalog.method
         told = ("key", "label", "show", "digits", "better", "help")
-        return _script(
+        return script(
             "atlas",
             {
-                "method": _some(method, ("name", "title", "caption", "axes")),
-                "figures": [_some(figure, told) for figure in method.shown()],
-                "evidence": [_some(figure, told) for figure in self._evidence_figures],
+                "method": chosen(method, ("name", "title", "caption", "axes")),
+                "figures": [chosen(figure, told) for figure in method.shown()],
+                "evidence": [chosen(figure, told) for figure in self._evidence_figures],
                 "layers": [
-                    {"name": x.name, "slug": addresses.slug(x.name), "ranges": _ranges(x.channels)}
+                    {"name": x.name, "slug": addresses.slug(x.name), "ranges": ranges(x.channels)}
                     for x in catalog.layers
                 ],
                 "photos": [
-                    {"slug": addresses.slug(x.name), **_some(x, ("name", "width", "height"))}
+                    {"slug": addresses.slug(x.name), **chosen(x, ("name", "width", "height"))}
                     for x in catalog.photos
                 ],
                 "thumbnails": self.thumbnails,
@@ -125,7 +126,7 @@ class Pages:
             "cells": [found.cells.get(channel, -1) for channel in layer.channels],
             "walk": found.walk(),
         }
-        return _script(
+        return script(
             "layer",
             {
                 "slug": addresses.slug(layer.name),
@@ -166,22 +167,6 @@ class Pages:
     @property
     def _evidence_figures(self) -> tuple[Figure, ...]:
         return () if self.dossier is None else self.dossier.figures
-
-    def _dossier(self, layer: str, channel: int) -> dict[str, Any] | None:
-        """What pictures and weights say of a filter, as its template takes it."""
-        if self.dossier is None or (found := self.dossier.page(layer, channel)) is None:
-            return None
-        for key, source in (("adds", found["source"]), ("takes", found["source"])):
-            found[key] = [
-                (self._linked(source, part), f"{100 * abs(share):.0f} %", drawn)
-                for part, share, drawn in found[key]
-            ]
-        found["feeds"] = [
-            (self._linked(*fed), f"{100 * share:.0f} %", "") for *fed, share in found["feeds"]
-        ]
-        if found["places"]:
-            found["sprite"] = addresses.patches(layer, channel)
-        return found
 
     def _linked(self, layer: str, channel: int) -> dict[str, Any] | str:
         """A filter as a tile that leads to its page; by its name where the atlas has none."""
@@ -280,27 +265,6 @@ class Pages:
     def _mapped(self, layer: str, channel: int) -> bool:
         known = self.dossier is not None and self.dossier.has(layer, channel)
         return known and "photo" in self.catalog.method.axes
-
-
-def _some(of: object, names: Sequence[str]) -> dict[str, Any]:
-    return {name: getattr(of, name) for name in names}
-
-
-def _ranges(channels: Sequence[int]) -> list[list[int]]:
-    """0, 1, 2, 7 as [[0, 2], [7, 7]]."""
-    ranges: list[list[int]] = []
-    for channel in channels:
-        if ranges and ranges[-1][1] == channel - 1:
-            ranges[-1][1] = channel
-        else:
-            ranges.append([channel, channel])
-    return ranges
-
-
-def _script(kind: str, value: dict[str, Any]) -> str:
-    """Data as a classic script: what a page may load from a disk as well as from a server."""
-    told = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return f"(window.texton=window.texton||{{data:[]}}).data.push([{json.dumps(kind)},{told}]);\n"
 
 
 def _settings(told: Mapping[str, Any]) -> str:

@@ -84,6 +84,8 @@ class Site:
             return
         if self.dossier.sprites.places(layer, channel):
             yield addresses.patches(layer, channel)
+            if self.dossier.sprites.projectable(layer):
+                yield addresses.projections(layer, channel)
         if "photo" in self.catalog.method.axes:
             for photo in self.catalog.photos:
                 yield addresses.map_of(layer, channel, photo.name)
@@ -122,7 +124,9 @@ class Site:
             channel = int(match["channel"])
             if self.dossier is None or not self.dossier.has(layer.name, channel):
                 return None
-            return self.dossier.sprites.patches(layer.name, channel)
+            sprites = self.dossier.sprites
+            made = sprites.patches if match["kind"] == "patches" else sprites.projections
+            return made(layer.name, channel)
         if match := addresses.PICTURE.fullmatch(name):
             return self._picture(layer, int(match["channel"]), match["photo"], match["kind"])
         return None

@@ -88,6 +88,30 @@ def test_what_is_no_chain_is_measured(gated: bool) -> None:
     assert placing(network, "last", (60, 60), (30, 30)) is placed, "once a network"
 
 
+def test_padding_keeps_units_apart() -> None:
+    """As EfficientNets are written: a layer that pads, and in it a convolution that does not."""
+
+    class Padded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = conv(1, 2, 3, 4, 1)
+            self.pads = nn.ModuleList(nn.ZeroPad2d(2) for _ in range(3))
+            self.convs = nn.ModuleList(conv(2, 2, 5) for _ in range(3))
+            self.last = nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            for pad, wide in zip(self.pads, self.convs, strict=True):
+                x = x + wide(pad(x))
+            out: Tensor = self.last(x)
+            return out
+
+    network = Network(Padded(), channels=1)
+    assert {layer.strides for layer in network.layers.values()} == {(4, 4)}
+    placed = placing(network, "last", (60, 60), (15, 15))
+    assert placed.exact and placed.pixel(7, 7) == seen(Padded(), 7, 7)
+
+
 def test_units_that_see_everything_lie_evenly() -> None:
     class Mixed(nn.Module):
         def __init__(self) -> None:

@@ -15,6 +15,7 @@ RECTIFIERS = (
 )
 POOLS = (nn.AvgPool2d, nn.MaxPool2d)
 STEPPING = (nn.Conv2d, *POOLS)
+_PADDING = (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)
 _ELEMENTWISE = (*RECTIFIERS, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.Identity)
 
 Pair = tuple[int, int]
@@ -70,6 +71,8 @@ class Strides:
         known = self._known.get((axis, before), guess)
         if isinstance(part, STEPPING):
             return known * steps_of(part)[axis]
+        if isinstance(part, _PADDING):  # more units, as far apart
+            return known
         ratio = known * before / after
         nice = Fraction(round(ratio)) if ratio >= 1 else Fraction(1, round(1 / ratio))
         return self._known.get((axis, after), nice)

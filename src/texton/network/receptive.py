@@ -253,7 +253,8 @@ class _Strip:
                 period = math.lcm(period, stride.numerator)
             if name in names:
                 own = period if stride <= period else math.lcm(period, math.ceil(stride))
-                yield name, Edges(own, max(1, int(own / stride)))
+                longer = own > self._size(axis)[axis - 2] // 2  # than there are columns to try
+                yield name, Edges(own, max(1, int(own / stride)), whole=longer)
 
     def _bounded(self, names: list[str], axis: int) -> dict[str, int | None]:
         """How far units in the middle see at most: all up to a column, or from it on, is NaN."""

@@ -68,18 +68,18 @@ def test_a_pixel_chooses_the_unit() -> None:
             ProjectOptions(at=text)
 
 
-def test_crop_grey_and_beside() -> None:
+def test_zoom_grey_and_beside() -> None:
     photo = ringed(22, 38)
-    cut = made(photo, crop=True).image
+    cut = made(photo, zoom=True).image
     assert cut.shape == (3, 47, 47)
     assert (cut[:, 0, 0] > 0.74).all() and (cut[:, 23, 23] == 0).all()
     grey = made(photo, grey=True).image
     assert float(grey[0, 22, 38]) == 1 and float(grey[0, 0, 0]) == 0
-    both = made(photo, crop=True, beside=True).image
+    both = made(photo, zoom=True, beside=True).image
     assert both.shape == (3, 47, 2 * 47 + 2)
     assert float(both[0, 0, 0]) == 1 and float(both[0, 23, 23]) == 0, "the photograph's ring"
     torch.testing.assert_close(both[:, :, -47:], cut)
-    corner = made(ringed(2, 2), crop=True).image  # it lies whole in the picture
+    corner = made(ringed(2, 2), zoom=True).image  # it lies whole in the picture
     torch.testing.assert_close(corner, cut)
 
 
@@ -116,7 +116,7 @@ def test_networks_of_other_images(channels: int, tmp_path: Path) -> None:
 
 
 def test_a_silent_filter_is_grey_and_dead() -> None:
-    silent = made(ringed(22, 38), 1, crop=True, beside=True)
+    silent = made(ringed(22, 38), 1, zoom=True, beside=True)
     assert silent.status == "dead" and silent.value == 0
     with pytest.raises(TextonError, match="1 alone is no filter"):
         texton.projection(ringed(22, 38), crosses(), "1", None)  # type: ignore[arg-type]

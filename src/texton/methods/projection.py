@@ -37,7 +37,7 @@ class ProjectOptions(Options):
     at: str = option(
         STRONGEST, "From the strongest position (max), or that nearest to pixel X,Y.", named=True
     )
-    crop: bool = option(
+    zoom: bool = option(
         False, "Cut at the effective field, which holds 95 %, and enlarged.", named=True
     )
     grey: bool = option(False, "How strong it is at each pixel, not in which colours.", named=True)
@@ -99,7 +99,7 @@ def _of_one_layer(task: Task, wanted: list[Unit]) -> Iterator[Result]:
     at = told.pixel()
     cells = None if at is None else seen.nearest(*at)
     pooling = {} if projector.pooling is None else {"pooling": projector.pooling}
-    how = {"crop": told.crop, "grey": told.grey, "beside": told.beside}
+    how = {"zoom": told.zoom, "grey": told.grey, "beside": told.beside}
     for unit, channel in zip(wanted, channels, strict=True):
         one = seen.project([channel], cells)
         centre = seen.centre(one.cells[0])

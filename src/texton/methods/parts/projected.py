@@ -61,17 +61,17 @@ def drawn(
     photo: Tensor,
     centre: Pixel,
     bands: Sequence[int],
-    crop: bool = False,
+    zoom: bool = False,
     grey: bool = False,
     beside: bool = False,
 ) -> Tensor:
-    """One projection as a picture in [0, 1], (3, H, W) or what ``crop`` and ``beside`` make of it.
+    """One projection as a picture in [0, 1], (3, H, W) or what ``zoom`` and ``beside`` make of it.
 
     Args:
         slopes, photo: (C, H, W).
         centre: the row and column of pixels that the unit is centred on.
         bands: the one or three channels that are shown.
-        crop: a square at the effective field, as high as the photograph's shorter side.
+        zoom: a square at the effective field, as high as the photograph's shorter side.
         beside: the photograph's own pixels left of it.
     """
     side = effective_side(slopes, centre)
@@ -79,7 +79,7 @@ def drawn(
     pictures = [(photo[list(bands)].cpu(), _GREY)] if beside else []
     pictures.append((coloured, 0.0 if grey else _GREY))
     wide = min(photo.shape[1:])
-    cut = [cut_out(one, centre, side, wide, back) if crop else one for one, back in pictures]
+    cut = [cut_out(one, centre, side, wide, back) if zoom else one for one, back in pictures]
     in_rgb = [one.expand(3, -1, -1) for one in cut]
     gap = torch.ones(3, in_rgb[0].shape[1], _GAP)
     return torch.cat([in_rgb[0], *(x for one in in_rgb[1:] for x in (gap, one))], 2)

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests.evidence import scans
 from tests.helpers import EXAMPLES, Run, Sleepy, assert_refused
-from texton import Network, TextonError
+from texton import Network, TextonError, load_network
+from texton.evidence.format import Evidence
 from texton.images.files import read_image
 from texton.methods.maximisation import maximize
 from texton.methods.parts.classifier import class_numbers
@@ -220,3 +222,23 @@ def test_mistakes_are_one_line(run: Run) -> None:
     assert_refused(run("maximize", "relu4_2:top3"), "top3 is of a photograph")
     assert_refused(run("maximize", "relu4_2:3", "--preset", "paper"), "use fast, normal or fine")
     assert_refused(run("maximize", "relu4_2:3", "--at", "3"), "a row and a column")
+
+
+def test_a_peak_is_told_in_units_of_the_strongest_patch(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(scans.SOURCE)
+    spec = f"{tmp_path / 'net.py'}:make"
+    scans.scan(scans.write_pictures(tmp_path / "photos", 3), tmp_path / "found", spec)
+    network = load_network(spec)
+    made = maximize(network, "4", 1, size=48, steps=4, evidence=tmp_path / "found")
+    peak = network.encode(made.image[None], "4")["4"][0, 1].max()
+    most = Evidence.open(tmp_path / "found").layer("4").top_value[1, 0]
+    assert made.strongest == pytest.approx(float(peak) / float(most), rel=1e-4)
+    never = maximize(network, "4", 4, size=48, steps=4, evidence=tmp_path / "found")
+    assert never.strongest is None and never.status == "dead"
+    other = load_network(f"{tmp_path / 'net.py'}:bare")
+    with torch.no_grad():
+        other.module[0].weight *= 2
+    with pytest.raises(TextonError, match="is of another network"):
+        maximize(other, "4", 1, size=48, steps=4, evidence=tmp_path / "found")
+    with pytest.raises(TextonError, match="no evidence in"):
+        maximize(network, "4", 1, size=48, evidence=tmp_path / "photos")

@@ -42,6 +42,10 @@ class MaximiseOptions(Directed):
         None, "Of --natural: a folder whose mean spectrum it is; a power law without it."
     )
 
+    evidence: Path | None = option(
+        None, "What `texton scan` found: the picture's peak over the strongest patch's."
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.photographs is not None and not self.natural:
@@ -123,7 +127,12 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
 
 
 def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Iterator[Result]:
-    from texton.methods.parts.maximising import Maximisation, Wanted, magnitude
+    from texton.methods.parts.maximising import (
+        Maximisation,
+        Wanted,
+        magnitude,
+        strongest_of,
+    )
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import compute_for, recorded_settings
     from texton.network.device import in_batches
@@ -141,7 +150,10 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     natural = None
     if told.natural:
         natural = magnitude(task.network.channels, size, told.photographs)
-    asked = Wanted(layer, size, place, natural, told.diversity)
+    strongest = None
+    if told.evidence is not None and not (directed or told.class_):
+        strongest = strongest_of(told.evidence, task.network, layer)
+    asked = Wanted(layer, size, place, strongest, natural, told.diversity)
     maximisation = Maximisation(task.network, asked, settings, compute)
     units = maximisation.units(
         {x.direction or "": shares_of(told, x, maximisation.channels) for x in wanted}
@@ -195,6 +207,12 @@ METHOD = Method(
             "percent",
             0,
             "high",
+        ),
+        Figure(
+            "strongest",
+            "Of the strongest",
+            "The map's peak over the filter's strongest activation in --evidence.",
+            digits=2,
         ),
         STEPS,
         STARTS,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
+from texton.evidence.format import Evidence
 from texton.images.files import as_saved, read_image
 from texton.images.folder import images_in
 from texton.methods.method import OnStep
@@ -57,6 +58,7 @@ class Wanted:
 
     Attributes:
         place: of a neuron; None: the mean of the map.
+        strongest: (C,), every filter's strongest activation by photographs; None: not known.
         natural: (C, H, W // 2 + 1), the magnitude that a picture's spectrum has; None: any.
         facets: pictures that are one, each unlike the others.
     """
@@ -64,6 +66,7 @@ class Wanted:
     layer: str
     size: int
     place: Place | None = None
+    strongest: Tensor | None = None
     natural: Tensor | None = None
     facets: int = 1
     diversity: float = 1.0
@@ -157,6 +160,7 @@ class Maximisation:
         seconds = (time.perf_counter() - started) / len(units)
         solved = finished(canvas.images(), settings)
         activations, transfers = self.measure(solved, units)
+        peaks = self._peaks(solved, units)
         steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
         alpha = canvas.where() if isinstance(canvas, PhaseCanvas) else None
         for b, activation in enumerate(activations):
@@ -167,6 +171,7 @@ class Maximisation:
                 figures={
                     "activation": activation,
                     "transfer": None if dead else transfers[b] / activation,
+                    "strongest": peaks[b],
                     "steps": steps[b],
                     "starts": starts[b],
                 },
@@ -184,6 +189,17 @@ class Maximisation:
         )
         activations, transfers = zip(*parts, strict=True)
         return list(chain.from_iterable(activations)), list(chain.from_iterable(transfers))
+
+    def _peaks(self, solved: Tensor, units: Units) -> list[float | None]:
+        """Every map's largest activation over the filter's strongest by photographs."""
+        strongest = self._wanted.strongest
+        if strongest is None or isinstance(units, Tensor):
+            return [None] * len(units)
+        with torch.no_grad():
+            maps = [self._code(solved[b : b + 1])[0, unit] for b, unit in enumerate(units)]
+        known = [float(strongest[unit]) for unit in units]
+        pairs = zip(maps, known, strict=True)
+        return [float(own.max()) / most if most > 0 else None for own, most in pairs]
 
     def _measured(self, solved: Tensor, units: Units) -> tuple[list[float], list[float]]:
         objective, one = self.objective(units), torch.ones(len(solved))
@@ -266,6 +282,18 @@ def windows(
     loose = min(1.0, max(0.0, (field - _STIFF) / (_LIMP - _STIFF)))
     told = partial(Windows, generators, scale=loose * _SCALE, degrees=loose * _DEGREES)
     return told(window, reach=reach, meet=meet)
+
+
+def strongest_of(folder: Path, network: Network, layer: str) -> Tensor:
+    """(C,), every filter's strongest activation in an evidence folder.
+
+    Raises:
+        TextonError: it is none, has not this layer, or is of another network.
+    """
+    evidence = Evidence.open(folder)
+    if evidence.manifest.weights_hash != network.weights_hash:
+        raise TextonError(f"the evidence in '{folder}' is of another network than {network.name}")
+    return torch.from_numpy(evidence.layer(layer).top_value[:, 0].copy())
 
 
 def magnitude(channels: int, size: int, folder: Path | None) -> Tensor:

@@ -132,6 +132,27 @@ def test_the_grid_shows_sorts_and_changes_photograph(visit: Visit, site: str) ->
     page.wait_for_function(SETTLED)
 
 
+def test_the_grid_leaves_those_that_are_asked_for(visit: Visit, site: str) -> None:
+    page = visit.page
+    page.goto(f"{site}/relu1_1/index.html")
+    page.select_option("[name=only]", "dead")
+    assert captions(page) == ["3"] and "1 of 12." in page.locator("#note").inner_text()
+    page.select_option("[name=only]", "all")
+    page.goto(f"{site}/relu2_1/index.html")
+    page.select_option("[name=sort]", "energy_share")
+    page.fill("[name=least]", "2")  # percent, as it is shown
+    page.fill("[name=most]", "2.95")
+    shown = page.locator(".grid .tile .caption span:nth-child(2)").all_inner_texts()
+    values = [float(text.removesuffix(" %")) for text in shown]
+    assert values == sorted(values, reverse=True) and 2 <= min(values) <= max(values) <= 2.95
+    count = len(values)
+    page.reload()  # the choice is in the address
+    assert page.locator(".grid .tile").count() == count > 0
+    page.fill("[name=least]", "")
+    page.fill("[name=most]", "-1")
+    assert captions(page) == [] and "0 of 120." in page.locator("#note").inner_text()
+
+
 def test_figures_read_the_same_by_script_and_by_python(visit: Visit, site: str) -> None:
     visit.page.goto(f"{site}/index.html")
     values = (0.0, 0.8132, 9_999_999.0, 1e7, 12_345_678.0, 3.1e8, -4.567e9, 1e21, 2.5e120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -175,6 +176,20 @@ def test_timm_elsewhere(
 ) -> None:
     load_network(f"timm:{name.format(folder=tmp_path)}")
     assert asked == [(wanted[0].format(folder=tmp_path), wanted[1])]
+
+
+def test_a_hub_that_cannot_be_reached_is_told_in_one_line(
+    asked: list[tuple[str, bool]], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(name: str, pretrained: bool) -> nn.Module:
+        logging.getLogger("huggingface_hub.utils").warning("Retrying in 1s")
+        raise OSError("no route to host\nand more")
+
+    monkeypatch.setattr(sys.modules["timm"], "create_model", create)
+    before = logging.getLogger("huggingface_hub").level
+    outcome = run("layers", "--network", "timm:hf-hub:timm/tiny.a1")
+    assert_refused(outcome, "(OSError: no route to host): a folder of it, timm:local-dir:FOLDER")
+    assert logging.getLogger("huggingface_hub").level == before
 
 
 def test_timm_s_folder_that_is_not_there(asked: list[tuple[str, bool]], run: Run) -> None:

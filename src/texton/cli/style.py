@@ -59,6 +59,7 @@ def _fingerprint(image: Path, out: Path | None, force: bool, as_json: bool, **va
     if path.exists() and not force:
         read_fingerprint(path)  # only a fingerprint may be replaced
     net = choice.load()
+    o.tell_assumed(net)
     photo = reading.read(image, _FINGERPRINT_SIZE, net.channels)
     made = fingerprint(photo, net, told.layers, choice.device)
     made.save(path)
@@ -79,6 +80,7 @@ def _compare(
     if out is not None:
         o.check_output(out, force)
     net = choice.load()
+    o.tell_assumed(net)
     size = reading.size or _COMPARE_SIZE
     found = [read_style(name, net, size, reading.enlarge, reading.white) for name in images]
     distances = style_distances(found, net, told.statistic, told.layers, choice.device)
@@ -107,6 +109,7 @@ def _top(photo: Path, layer: str, as_json: bool, **values: Any) -> None:
     from texton.methods.mixing import top_filters
 
     net = choice.load()
+    o.tell_assumed(net)
     image = reading.read(photo, _TOP_SIZE, net.channels)
     shares = top_filters(image, net, layer, told.count, choice.device)
     if as_json:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,18 +112,30 @@ def from_timm(spec: str, name: str, tag: str, seed: int | None) -> Source:
         known = timm.list_models()
         raise TextonError(f"timm has no '{name}'{near_names(name, known)}: {_EXAMPLE}")
     try:
-        with seeded(seed or 0):
+        with seeded(seed or 0), _unlogged("huggingface_hub"):
             module = timm.create_model(name, pretrained=seed is None)
     except Exception as error:  # noqa: BLE001 - the hub's client has exceptions of its own
-        raise TextonError(
-            f"timm cannot make '{name}' ({one_line(error)}): {ways_out(spec)}"
-        ) from None
+        there = "a folder of it, timm:local-dir:FOLDER, needs no connection"
+        way = there if elsewhere else ways_out(spec)  # its architecture is read there too
+        raise TextonError(f"timm cannot make '{name}' ({one_line(error)}): {way}") from None
     trained = getattr(module, "pretrained_cfg", None) or {}
     preprocessing: dict[str, Any] = {
         key: tuple(trained.get(key, IMAGENET[key])) for key in ("mean", "std")
     }
     preprocessing["channels"] = trained.get("input_size", (3,))[0]
     return named(module, f"timm:{name}", preprocessing, seed, "pretrained")
+
+
+@contextlib.contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """Without the lines of a package that tells every try: the last is told in one."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def ways_out(spec: str) -> str:

@@ -18,6 +18,7 @@ from texton.network.device import Compute
 from texton.network.network import Network
 
 LISTED = 8  # parts of each sign that are kept
+_LEAST = 0.005  # of all that is added: less is none on a page
 Record = dict[str, Any]
 
 
@@ -64,7 +65,8 @@ def _parts(paths: LayerPaths, channel: int) -> Record:
     def told(channels: Sequence[int]) -> list[Any]:
         kernels = (wiring.weight[channel, one - found.inputs.start] for one in channels)
         shares = (_short(found.of(one) / max(found.added, 1e-12)) for one in channels)
-        return [list(x) for x in zip(channels, shares, map(_kernel, kernels), strict=True)]
+        every = zip(channels, shares, map(_kernel, kernels), strict=True)
+        return [list(one) for one in every if abs(one[1] or 0) >= _LEAST]
 
     return {
         "half": found.for_half() or None,

@@ -101,24 +101,29 @@ def _take(
     order: Sequence[str],
     codes: Mapping[str, Tensor],
     evidence: Evidence,
-    places: Iterable[tuple[str, int, int, Place]],
+    asked: Iterable[tuple[str, int, int, Place]],
     size: Sequence[int],
 ) -> None:
-    height, width = size
     sums = {name: _integral(codes[name]) for name in order}
-    padded: dict[str, Tensor] = {}
-    for name, channel, rank, place in places:
+    by_layer: defaultdict[str, list[tuple[int, int, Place]]] = defaultdict(list)
+    for name, channel, rank, place in asked:
+        by_layer[name].append((channel, rank, place))
+    for name, places in by_layer.items():
         path, wiring = paths[name], paths[name].wiring
         if wiring is not None and path.fed is not None:
-            if wiring.conv not in padded:
-                padded[wiring.conv] = wiring.padded(codes[wiring.conv + INPUT])
-            window = wiring.window(padded[wiring.conv], channel, place.row, place.column)
-            path.fed[channel] += (window[0] * wiring.weight[channel]).sum((1, 2))
-        box = field_box(evidence.layers[name], place, height, width).inside(height, width)
-        half = rank % _HALVES
-        path.count[half, channel] += 1
+            padded = wiring.padded(codes[wiring.conv + INPUT])
+            for channel, _, place in places:
+                window = wiring.window(padded, channel, place.row, place.column)
+                path.fed[channel] += (window[0] * wiring.weight[channel]).sum((1, 2))
+        channels = torch.tensor([channel for channel, _, _ in places])
+        halves = torch.tensor([rank % _HALVES for _, rank, _ in places])
+        where = halves, channels
+        path.count.index_put_(where, torch.ones(len(places)), accumulate=True)
+        boxes = [
+            field_box(evidence.layers[name], place, *size).inside(*size) for *_, place in places
+        ]
         for earlier, means in path.means.items():
-            means[half, channel] += _mean_in(sums[earlier], box, height, width)
+            means.index_put_(where, _means_in(sums[earlier], boxes, size), accumulate=True)
 
 
 def _integral(code: Tensor) -> Tensor:
@@ -127,13 +132,16 @@ def _integral(code: Tensor) -> Tensor:
     return torch.nn.functional.pad(summed, (1, 0, 1, 0))
 
 
-def _mean_in(sums: Tensor, box: Box, height: int, width: int) -> Tensor:
-    """(C,): the mean of a map over the part that lies under a box of pixels."""
+def _means_in(sums: Tensor, boxes: Sequence[Box], size: Sequence[int]) -> Tensor:
+    """(N, C): the means of a map over the parts that lie under boxes of pixels."""
     rows, columns = sums.shape[1] - 1, sums.shape[2] - 1
-    top, bottom = _span(box.top, box.bottom, rows / height, rows)
-    left, right = _span(box.left, box.right, columns / width, columns)
+    scales = rows / size[0], columns / size[1]
+    down = torch.tensor([_span(box.top, box.bottom, scales[0], rows) for box in boxes])
+    across = torch.tensor([_span(box.left, box.right, scales[1], columns) for box in boxes])
+    (top, bottom), (left, right) = down.T, across.T
     total = sums[:, bottom, right] - sums[:, top, right] - sums[:, bottom, left]
-    mean: Tensor = (total + sums[:, top, left]) / ((bottom - top) * (right - left))
+    area = (bottom - top) * (right - left)
+    mean: Tensor = ((total + sums[:, top, left]) / area).T
     return mean.float()
 
 

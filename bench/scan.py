@@ -1,10 +1,12 @@
 """What a scan costs beside the bare forward pass: both on the same pictures, in turn.
 
     python bench/scan.py [--size 224] [--pictures 8] [--rounds 5] [--network vgg19] [--device cpu]
+                         [--threads 1]
 
 The bare pass runs the network to the deepest layer scanned and keeps nothing. The scan does that
 and takes from every rectified layer what `texton scan` keeps. Reading pictures from the disk is in
-neither. Rounds are interleaved and the ratio is of their medians.
+neither. Rounds are interleaved and the ratio is of their medians. One thread, as each of a scan's
+workers has.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--network", default="vgg19")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
     network, compute = load_network(asked.network), choose_compute(asked.device)
     settle_allocator(asked.size**2)  # as the workers do
     names = choose_layers(None, network)

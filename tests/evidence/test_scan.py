@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,9 @@ from tests.evidence.scans import SOURCE as NETWORK_SOURCE
 from tests.helpers import Run, assert_refused
 from texton.evidence.format import Evidence
 from texton.evidence.geometry import considered
+from texton.evidence.looking import Known
 from texton.evidence.patches import crop, patches
+from texton.evidence.pictures import PictureList, Scanned
 from texton.jobs import scan as scanning
 
 COUNT = 12
@@ -250,6 +254,41 @@ def test_bad_folders_give_one_line(run: Run, tmp_path: Path, network: str) -> No
     refuses("empty", "there are no pictures")
     refuses("one", "there is one picture")
     refuses("bad", "none of the 3 pictures in 'bad' can be read (0.png: ")
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_thousand_files_that_are_no_use_are_not_a_thousand_lines(run: Run, network: str) -> None:
+    Path("tiny").mkdir()
+    Image.new("RGB", (1, 1)).save("tiny/0.png")
+    content = Path("tiny/0.png").read_bytes()
+    for number in range(1, 1000):
+        Path(f"tiny/{number}.png").write_bytes(content)
+    outcome = run("scan", "tiny", "-o", "e", "--network", network)
+    assert outcome.code == 2 and "none of the 1000 pictures" in outcome.err
+    lines = outcome.err.splitlines()
+    assert len([line for line in lines if line.startswith("skipped: ")]) == 21
+    assert any("980 more" in line for line in lines)
+
+
+def test_what_is_known_of_pictures_takes_bytes_not_kilobytes(tmp_path: Path) -> None:
+    count = 3000
+    looks = np.random.default_rng(0).bytes(20 * count)
+    listed = PictureList(tmp_path / "pictures.jsonl")
+    listed.append(
+        Scanned(f"a/{n}.jpg", 0, 9, n, "ok", f"{n:016x}", looks[20 * n : 20 * n + 20].hex())
+        for n in range(count)
+    )
+    tracemalloc.start()
+    again = PictureList(listed.file)
+    known = Known(again)
+    gc.collect()  # a reader of JSON leaves circles
+    ours = [tracemalloc.Filter(True, f"*{place}*") for place in ("texton/evidence", "numpy")]
+    taken = tracemalloc.take_snapshot().filter_traces(ours).statistics("filename")
+    held = sum(statistic.size for statistic in taken)
+    tracemalloc.stop()
+    assert len(again) == count and held < 120 * count
+    assert known.has("a/7.jpg", 0, 9, 7) and not known.has("a/7.jpg", 0, 9, 8)
+    assert known.twin(again[1234]) == 1234
 
 
 @pytest.mark.usefixtures("inline")

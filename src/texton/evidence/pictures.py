@@ -103,8 +103,13 @@ class PictureList(Sequence[Scanned]):
             raise IndexError(f"there is no picture {index}")
         return next(self.read(index, index + 1))
 
+    def __iter__(self) -> Iterator[Scanned]:
+        return self.read(0, len(self))
+
     def read(self, start: int, stop: int) -> Iterator[Scanned]:
         """Some that follow each other."""
+        if start >= stop:
+            return
         with self.file.open("rb") as file:
             file.seek(int(self.starts[start]))
             for number in range(start, stop):

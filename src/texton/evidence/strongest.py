@@ -110,24 +110,22 @@ def band(
         picture: (L, T), by value downwards; `NOBODY` where there is none.
         drawn: (L,) how many pictures each level has seen.
         low, high: quantiles of the pictures, each by its strongest place.
-        count: so many, spread evenly, from the first level that reaches down to ``low``.
+        count: so many, spread evenly, from the first level that reaches down to ``low`` and has
+            them; else from that which has most.
     """
+    best: list[tuple[int, int]] = []
     for level, total in enumerate(drawn):
-        if total * (1 - low) > picture.shape[1] and level + 1 < len(drawn):
-            continue
-        ranks = range(picture.shape[1])
         inside = [
-            rank
-            for rank in ranks
+            (level, rank)
+            for rank in range(picture.shape[1])
             if picture[level, rank] != NOBODY and low <= 1 - (rank + 0.5) / total < high
         ]
-        spread = (
-            {inside[(2 * part + 1) * len(inside) // (2 * count)] for part in range(count)}
-            if (inside)
-            else set()
-        )
-        return [(level, rank) for rank in sorted(spread)]
-    return []
+        best = max(best, inside, key=len)
+        if len(inside) >= count and total * (1 - low) <= picture.shape[1]:
+            best = inside
+            break
+    spread = {(2 * part + 1) * len(best) // (2 * count) for part in range(count)} if best else ()
+    return [best[index] for index in sorted(spread)]
 
 
 def draws_of(hashes: Array, filters: int, salt: int) -> Array:

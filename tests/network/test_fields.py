@@ -147,3 +147,22 @@ def test_a_decoder_is_given_no_more_than_it_takes(run: Run) -> None:
     assert run(*words).code == 0
     result = texton.invert_filter(torch.rand(1, 3, 96, 96), Network(deep()), "last", 1, steps=4)
     assert result.image.shape == (3, 96, 96) and result.trace[-1] < result.trace[0]
+
+
+class Patches(nn.Module):
+    """Patches of 4 that do not overlap, each normalised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(3, 8, 4, stride=4), nn.LayerNorm(8)
+
+    def forward(self, image: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.patches(image).permute(0, 2, 3, 1))
+        return out
+
+
+def test_patches_are_not_shifted_by_what_is_cut_off() -> None:
+    """At this size two pixels a side would be solved more, half a patch."""
+    image = texton.read_image(CAT, 128)
+    result = texton.invert_filter(image, Network(seeded(Patches)), "norm", 1, steps=20)
+    assert abs(result.error - result.trace[-1]) < 0.05 and result.achieved > 0.2

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import texton
+from tests.helpers import EXAMPLES, Run
 from tests.network.test_fields import deep, unet
 from tests.transformers import vit
 from texton import Network, TextonError
+
+TESTS = Path(__file__).parent.parent
+CAT = EXAMPLES / "chelsea.jpg"
+VIT = f"{TESTS / 'transformers.py'}:vit"
 
 
 @pytest.mark.parametrize(
@@ -34,3 +43,65 @@ def test_a_fixed_size_is_learnt_from_what_works() -> None:
     assert Network(vit()).input_size() == (32, 32)
     assert Network(vit()).input_size(["patches"]) is None, "what comes before takes any size"
     assert Network(deep()).input_size() is None
+
+
+@pytest.mark.works(
+    "a network of one image size (a ViT)",
+    "recognised, and the middle of a photograph is taken at that size, in one line; "
+    "`--crop none` leaves it whole, `--crop square` is for any network",
+)
+def test_a_photograph_is_cropped_for_a_network_of_one_size(run: Run, tmp_path: Path) -> None:
+    words = ("filter", CAT, "blocks.0:1", "--network", VIT, "--steps", 2)
+    made = run(*words, "--json")
+    assert made.code == 0 and made.err.count("takes images of 32×32 pixels alone") == 1
+    told = json.loads(made.out)
+    assert told["size"] == [32, 32] and told["settings"]["crop"] == [32, 32]
+    other = run(*words, "--size", 64, "-o", "x.png", "--force", "--json")
+    assert json.loads(other.out)["settings"]["photo_hash"] == told["settings"]["photo_hash"]
+    before = run(*words[:2], "patches:1", *words[3:], "--size", 48, "--json")
+    assert json.loads(before.out)["size"] == [48, 32] and "alone" not in before.err
+    whole = run(*words, "--crop", "none", "--size", 48)
+    assert whole.code == 2 and "not of 48×32: leave --crop out" in whole.err
+
+
+def test_square_is_for_any_network(run: Run) -> None:
+    words = ("filter", CAT, "last:1", "--network", f"{TESTS / 'network' / 'test_fields.py'}:deep")
+    refused = run(*words, "--size", 40)
+    assert refused.code == 2 and "16, which 40×27 is not: use --size 32 --crop" in refused.err
+    made = run(*words, "--size", 48, "--crop", "square", "--steps", 2, "--json")
+    assert json.loads(made.out)["size"] == [48, 48]
+    assert "--crop square" in json.loads(run("info", "chelsea-last-1.png", "--json").out)["command"]
+
+
+@pytest.mark.slow
+def test_other_commands_crop_alike(run: Run) -> None:
+    layer = ("--layers", "blocks.0.mlp.1")
+    top = run("top", CAT, "blocks.0.mlp.1", "--network", VIT)
+    compared = run("compare", CAT, EXAMPLES / "coffee.jpg", "--network", VIT, *layer)
+    assert (top.code, compared.code) == (0, 0), top.err + compared.err
+    built = run("atlas", "build", CAT, "-o", "a", "--network", VIT, *layer, "--channels", "0-1",
+                "--steps", 2)  # fmt: skip
+    assert built.code == 0 and "32×32 pixels alone" in built.err, built.err
+    assert texton.read_image(Path("a") / "photos" / "chelsea.png").shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(("crop", "size"), [("square", (40, 40)), ((24, 60), (24, 60))])
+def test_the_middle_is_read(crop: str | tuple[int, int], size: tuple[int, int]) -> None:
+    image = texton.read_image(CAT, 40, crop=crop)
+    assert image.shape[2:] == size
+    whole = texton.read_image(CAT, 4 * 451 // 4)
+    height, width = whole.shape[2:]
+    high = min(height, round(width * size[0] / size[1]))
+    wide = min(width, round(height * size[1] / size[0]))
+    top, left = (height - high) // 2, (width - wide) // 2
+    middle = whole[..., top : top + high, left : left + wide]
+    near = torch.nn.functional.interpolate(middle, size, mode="bilinear", antialias=True)
+    assert float((near - image).abs().mean()) < 0.02
+
+
+def test_planes_are_cropped_alike(tmp_path: Path) -> None:
+    planes = np.random.default_rng(0).random((40, 60, 5), np.float32)
+    np.save(tmp_path / "x.npy", planes)
+    image = texton.read_image(tmp_path / "x.npy", channels=5, crop="square")
+    assert torch.equal(image[0], torch.from_numpy(planes[:, 10:50]).permute(2, 0, 1))
+    assert texton.read_image(tmp_path / "x.npy", channels=5, crop=(16, 48)).shape[2:] == (16, 48)

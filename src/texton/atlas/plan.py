@@ -102,7 +102,7 @@ def make_plan(asked: Asked, root: Path) -> Plan:
         units = [(name, photo) for name in chosen for photo in photos or (None,)]
         wanted = tuple(without_axes(method, Unit(name, None, photo)) for name, photo in units)
         seen: dict[str | None, Tensor] = dict(photos.items())
-        read = reading.size, reading.white
+        read = reading.size, reading.white, reading.cropped(network.input_size())
         method.check(Task(network, wanted, seen, options, choice.device, *read))
     manifest = Manifest(
         texton=old.texton if old else __version__,
@@ -188,8 +188,8 @@ def _photos(
         if content_hash(images[photo.name]) != photo.content_hash:
             raise TextonError(f"'{root / photo.file}' has been changed: put the old one back")
     for path in paths:
-        reading = ReadingOptions(settings["size"], settings["enlarge"], settings.get("white"))
-        image = reading.read(path, None, network.channels)
+        reading = ReadingOptions.of(ReadingOptions.kept_in(settings))
+        image = reading.read(path, None, network.channels, network.input_size())
         photo = _as_photo(path, image)
         same = next((x for x in listed.values() if x.content_hash == photo.content_hash), None)
         if same is not None:
@@ -284,6 +284,8 @@ def _notes(
     old: Manifest | None, asked: Asked, manifest: Manifest, network: Network
 ) -> tuple[str, ...]:
     notes = []
+    if old is None and (only := network.input_size()) and manifest.settings["crop"] != "none":
+        notes.append(f"{network.name} takes images of {only[1]}×{only[0]} pixels alone: cropped")
     layered = "layer" in find_method(manifest.method).axes
     if layered and (old is None or asked.layers is not None):
         there = {layer.name for layer in manifest.layers}

@@ -50,12 +50,8 @@ def named_network(choice: NetworkOptions) -> dict[str, Any]:
 
 def reading_options(old: Manifest | None, said: Mapping[str, Any]) -> ReadingOptions:
     """How photographs are read."""
-    return ReadingOptions.of({**(_reading_in(old.settings) if old else {"size": SIZE}), **said})
-
-
-def _reading_in(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """How photographs were read; an atlas of before does not tell every option."""
-    return {x.name: settings[x.name] for x in declarations(ReadingOptions) if x.name in settings}
+    kept = ReadingOptions.kept_in(old.settings) if old else {"size": SIZE}
+    return ReadingOptions.of({**kept, **said})
 
 
 def method_options(method: Method, old: Manifest | None, said: Mapping[str, Any]) -> Options:
@@ -127,7 +123,7 @@ def _differences(
     )
     kept = method_options(find_method(old.method), old, {})
     was_read = reading_options(old, {})
-    is_read = ReadingOptions.of(_reading_in(now))
+    is_read = ReadingOptions.of(ReadingOptions.kept_in(now))
     for was, asked in ((kept, options), (was_read, is_read)):
         yield from (f"{text}: {other} or {back}" for text, back in _otherwise(was, asked))
     if before.get("pictures", now["pictures"]) != now["pictures"]:

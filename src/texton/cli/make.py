@@ -146,15 +146,19 @@ class _Making:
         net = networks[-1]  # trained longest: its strongest filters are meant by top5
         size = self.reading.size or self.method.size
         photos: dict[str | None, Any] = {}
+        named = [spec.rpartition(":")[0] or spec for spec in self.specs]
+        only = o.tell_cropped(net, self.reading, named)
+        crop = self.reading.cropped(only)
+        size = max(only) if only is not None and crop is not None else size
         if self.photo is not None:
-            image = self.reading.read(self.photo, size, net.channels)
+            image = self.reading.read(self.photo, size, net.channels, only)
             photos[None] = image
             settle_allocator(image.shape[2] * image.shape[3])
         units = tuple(self._units(net, photos.get(None)))
-        device, white = self.series.network.device, self.reading.white
+        told = self.options, self.series.network.device, size, self.reading.white, crop
         each = zip(self.series.labels, choices, networks, own_details(networks), strict=True)
         return [
-            Member(label, choice, Task(one, units, photos, self.options, device, size, white), own)
+            Member(label, choice, Task(one, units, photos, *told), own)
             for label, choice, one, own in each
         ]
 

@@ -14,6 +14,7 @@ from texton.errors import TextonError
 from texton.images import place
 
 if TYPE_CHECKING:
+    from texton.methods.command import ReadingOptions
     from texton.methods.result import Result
     from texton.network.network import Network
 
@@ -37,6 +38,22 @@ def tell_assumed(*networks: Network) -> None:
             lines.append(f"{network.name}: {inside}")
         lines += [f"{network.name} {remark}" for remark in network.remarks]
     print("".join(f"{line}\n" for line in dict.fromkeys(lines)), end="", file=sys.stderr)
+
+
+def tell_cropped(
+    network: Network, reading: ReadingOptions, layers: Sequence[str] = ()
+) -> tuple[int, int] | None:
+    """The one size, (H, W), of images that reach these layers, or any, of a network that takes no
+    other; told to stderr where pictures are brought to it."""
+    known = [name for name in layers if name in network.layers]
+    only = network.input_size(known if known and len(known) == len(layers) else None)
+    if only is not None and reading.crop != "none":
+        print(
+            f"{network.name} takes images of {only[1]}×{only[0]} pixels alone: of a photograph "
+            "the middle at that size (--crop none leaves it whole)",
+            file=sys.stderr,
+        )
+    return only
 
 
 def check_suffix(path: Path) -> None:

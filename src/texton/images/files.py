@@ -14,6 +14,7 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.arrays import read_planes
+from texton.images.crop import Crop, cropped_picture, cropped_planes
 from texton.images.deep import read_deep
 from texton.images.levels import in_unit
 from texton.images.opening import MAX_PIXELS, MIN_SIDE, SETTINGS_KEY, identify, open_picture
@@ -34,6 +35,7 @@ def read_image(
     enlarge: bool = False,
     channels: int = 3,
     white: float | None = None,
+    crop: Crop = None,
 ) -> Tensor:
     """Read a picture as it is meant to be seen: EXIF rotation, embedded colour profile, grey,
     palette, CMYK and 16 bit honoured, transparency laid on white, an animation's first frame.
@@ -47,6 +49,8 @@ def read_image(
             and a ``.npy`` array, or a TIFF of so many bands, gives every channel its own plane.
         white: the file's value that is white, as 4095 where 12 bits lie in 16; the format's
             largest by default.
+        crop: ``"square"`` for the middle of the picture; rows and columns for the middle of that
+            shape, at that size whatever ``long_edge`` says.
 
     Returns:
         A float32 tensor (1, channels, H, W) in [0, 1].
@@ -56,17 +60,20 @@ def read_image(
             side or over 100 megapixels; or a package that reads its format is missing.
     """
     path = Path(path)
+    long_edge = long_edge if crop is None or isinstance(crop, str) else None
     try:
         if path.suffix.lower() == SUFFIX:
-            return _fitted(read_planes(path, channels, MAX_PIXELS, white), path, long_edge, enlarge)
+            planes = read_planes(path, channels, MAX_PIXELS, white)
+            return _fitted(cropped_planes(planes, crop), path, long_edge, enlarge)
         if (deep := read_deep(path, channels, white)) is not None:
-            return _fitted(deep, path, long_edge, enlarge)
+            return _fitted(cropped_planes(deep, crop), path, long_edge, enlarge)
         picture = open_picture(path)
     except OSError as error:
         raise TextonError(f"cannot read '{path}': {error.strerror or error}") from None
     if picture.mode != "RGB":
         values = np.asarray(picture, dtype=np.float32)
         picture = Image.fromarray(in_unit(values, picture.mode, path, white))
+    picture = cropped_picture(picture, crop)
     if long_edge is not None:
         picture = _fit(picture, long_edge, enlarge, path)
     picture = picture if channels == 3 else _grey(picture)

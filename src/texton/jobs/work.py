@@ -78,10 +78,12 @@ class UnitWork(PictureWork[Unit]):
 
     def task(self, keys: Sequence[Unit]) -> tuple[Method, Task]:
         units = tuple(without_axes(self.method, unit) for unit in keys)
-        size = self.manifest.settings["size"]
+        network = self._network()
+        read = ReadingOptions.of(ReadingOptions.kept_in(self.manifest.settings))
         photos: dict[str | None, Tensor] = dict(self.photos.items())
-        told = (self.options, self.device, size, self.manifest.settings.get("white"))
-        return self.method, Task(self._network(), units, photos, *told)
+        crop = read.cropped(network.input_size())
+        told = (self.options, self.device, read.size, read.white, crop)
+        return self.method, Task(network, units, photos, *told)
 
     def keep(self, key: Unit, result: Result) -> None:
         self.store.keep(key, result, self._of(key), self.command(key))
@@ -102,9 +104,8 @@ class UnitWork(PictureWork[Unit]):
         photo = next((p.source for p in self.manifest.photos if p.name == asked.photo), None)
         spec = ":".join(str(x) for x in (asked.layer, asked.channel) if x is not None)
         out = f"{unit.photo}-{unit.layer}-{unit.channel}.png".replace("/", "-")
-        read = bool(photo)
-        white = settings.get("white") if read else None
-        reading = ReadingOptions(settings["size"], read and settings["enlarge"], white)
+        read = ReadingOptions.kept_in(settings) if photo else {"size": settings["size"]}
+        reading = ReadingOptions.of(read)
         told = [reading, self.options, network]
         return command_of(self.method, photo, [spec] if spec else [], told, out)
 

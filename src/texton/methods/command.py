@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,30 @@ class ReadingOptions(Options):
         None, "The files' value that is white: 4095 of 12 bits in 16.", above=0
     )
 
-    def read(self, path: Any, size: int | None, channels: int) -> Any:
+    crop: str = option(
+        "auto",
+        "auto: as the network needs it; square: the middle; none: the whole.",
+        choices=("auto", "square", "none"),
+    )
+
+    @classmethod
+    def kept_in(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """How photographs were read; settings of before do not tell every option."""
+        return {x.name: settings[x.name] for x in declarations(cls) if x.name in settings}
+
+    def cropped(self, only: tuple[int, int] | None) -> Any:
+        """What `read_image` is told, for a network that takes ``only`` this size, (H, W)."""
+        if self.crop == "none":
+            return None
+        return only or ("square" if self.crop == "square" else None)
+
+    def read(
+        self, path: Any, size: int | None, channels: int, only: tuple[int, int] | None = None
+    ) -> Any:
         """A photograph, (1, channels, H, W), at ``size`` where these do not say one.
+
+        Args:
+            only: the one size that the network takes, (H, W), where it takes no other.
 
         Raises:
             TextonError: see `read_image`.
@@ -59,7 +81,8 @@ class ReadingOptions(Options):
         from texton.images.files import read_image
 
         size, enlarge, white = self.size or size, self.enlarge, self.white
-        return read_image(path, size, enlarge=enlarge, channels=channels, white=white)
+        crop = self.cropped(only)
+        return read_image(path, size, enlarge=enlarge, channels=channels, white=white, crop=crop)
 
 
 def command_of(

@@ -66,6 +66,7 @@ class Task:
         check: refuses a task before anything is made of it, as an atlas asks of all its units.
         size: the long edge that the photographs were read at; None where nobody said.
         white: the value that is white in files of their kind; None where nobody said.
+        crop: what of each photograph was read, as `read_image` is told it; None: the whole.
     """
 
     network: Network
@@ -75,6 +76,7 @@ class Task:
     device: str = "auto"
     size: int | None = None
     white: float | None = None
+    crop: Any = None
 
     @classmethod
     def of(
@@ -104,7 +106,8 @@ class Task:
 
         if not isinstance(named, (str, Path)):
             return named  # type: ignore[no-any-return]
-        return read_image(named, self.size, channels=self.network.channels, white=self.white)
+        told: dict[str, Any] = {"white": self.white, "crop": self.crop}
+        return read_image(named, self.size, channels=self.network.channels, **told)
 
 
 Named = Callable[[Any, "Network", Sequence[str]], "Sequence[Unit] | None"]

@@ -78,6 +78,11 @@ class Strides:
         return self._known.get((axis, after), nice)
 
 
+def cuts(part: nn.Module) -> bool:
+    """Whether it is a convolution of patches that do not overlap."""
+    return isinstance(part, nn.Conv2d) and pair(part.kernel_size) == steps_of(part) != (1, 1)
+
+
 def steps_of(part: Any) -> Pair:
     return pair(part.stride if part.stride is not None else part.kernel_size)
 

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from texton.errors import TextonError, first_line, near_names
 from texton.network.device import Compute, choose_compute
-from texton.network.geometry import POOLS, RECTIFIERS, Geometry, Strides
+from texton.network.geometry import POOLS, RECTIFIERS, Geometry, Strides, cuts
 from texton.network.hooks import CALL, INSIDE, describe_output, hooked, is_code, parts_of
 from texton.network.layout import Layout, Layouts
 from texton.network.refuse import why_not
@@ -75,6 +75,8 @@ class Trace:
         size: rows and columns of the image that was traced.
         fixed: the layers that are reached with images of this size alone.
         resizes: whether the network brings its images to another size itself.
+        patched: whether it cuts images, or maps, into patches that do not overlap: what is shifted
+            by less than a patch is another image to it.
     """
 
     layers: dict[str, Layer]
@@ -83,6 +85,7 @@ class Trace:
     finished: bool = False
     fixed: frozenset[str] = frozenset()
     resizes: bool = False
+    patched: bool = False
 
 
 Prepare = Callable[[Tensor, Compute], Tensor]
@@ -115,7 +118,9 @@ def trace_layers(module: nn.Module, prepare: Prepare, channels: int) -> Trace:
         wider, error = _run(module, prepare, channels, (rows, 2 * columns))
         if error is not None:
             fixed = frozenset(best.layers) - frozenset(wider.layers)
-    return Trace(best.layers, best.others, best.size, best.finished, fixed, best.resizes)
+    return Trace(
+        best.layers, best.others, best.size, best.finished, fixed, best.resizes, best.patched
+    )
 
 
 def layouts_at(
@@ -175,7 +180,7 @@ class _Tracer(TorchFunctionMode):
         super().__init__()
         self.layers: dict[str, Layer] = {}
         self.others: dict[str, str] = {}
-        self.finished = self.resizes = self.may_be_fixed = False
+        self.finished = self.resizes = self.may_be_fixed = self.patched = False
         image = torch.empty(1, 1, 1, 1) if image is None else image
         self.size: Size = (image.shape[2], image.shape[3])
         self._calls: Counter[str] = Counter()
@@ -268,6 +273,7 @@ class _Tracer(TorchFunctionMode):
         )
         self._seen[id(output)] = (output, name, geometry)
         self.may_be_fixed |= layout is not None
+        self.patched |= layout is not None or cuts(part)
         return True
 
     def _extents(self, value: Tensor) -> Size | None:

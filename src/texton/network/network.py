@@ -127,6 +127,11 @@ class Network:
         """Whether it brings its images to another size itself."""
         return self._trace.resizes
 
+    @property
+    def patched(self) -> bool:
+        """Whether it cuts images into patches that do not overlap."""
+        return self._trace.patched
+
     def input_size(self, layers: Iterable[str] | None = None) -> Size | None:
         """The only size, (H, W), whose images reach these layers, or all; None where many do."""
         trace = self._trace

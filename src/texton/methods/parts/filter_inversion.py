@@ -238,7 +238,8 @@ def _bleeds(
     that costs little first, until the network takes one.
 
     Zero padding draws a frame a few pixels wide: it shows in textures of that grain. And a layer
-    is blind to what its stride leaves over at the right and at the bottom: noise stays there. None
+    is blind to what its stride leaves over at the right and at the bottom: noise stays there. Whole
+    patches of a network that cuts images into such: cut off, less would shift all others. None
     where the network takes one size alone, or would shrink what it sees to make room.
     """
     height, width = image.shape[2:]
@@ -247,6 +248,8 @@ def _bleeds(
     if algorithm_for(settings).as_published or resized:
         return
     for edge in (4, 2, 0) if stride <= _FINE_STRIDE else (0,):
+        if network.patched and edge % stride:
+            continue
         rest = (-(width + 2 * edge) % stride, -(height + 2 * edge) % stride)
         for right, bottom in (rest, (0, 0)):
             wide = (height + 2 * edge + bottom) * (width + 2 * edge + right)

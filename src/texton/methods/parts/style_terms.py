@@ -147,6 +147,7 @@ def read_style(
     size: int | None,
     enlarge: bool = False,
     white: float | None = None,
+    crop: Any = None,
 ) -> Style:
     """An image at that size, or a ``.style`` file."""
     from texton.images.files import read_image
@@ -154,7 +155,7 @@ def read_style(
     if name.endswith(".style"):
         return read_fingerprint(name)
     channels = network.channels
-    return read_image(name, size, enlarge=enlarge, channels=channels, white=white)
+    return read_image(name, size, enlarge=enlarge, channels=channels, white=white, crop=crop)
 
 
 def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) -> Style:
@@ -165,9 +166,10 @@ def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) 
     layer, colon, channels = name.rpartition(":")
     if colon and not Path(name).exists() and (layer in network.layers or channels.isdecimal()):
         return texture_of(task, content, name)
+    read: dict[str, Any] = {"white": task.white, "crop": task.crop}
     if told.style_size and not name.endswith(".style"):
-        _refuse_itself(read_style(name, network, task.size, white=task.white), content)
-    return read_style(name, network, told.style_size or task.size, white=task.white)
+        _refuse_itself(read_style(name, network, task.size, **read), content)
+    return read_style(name, network, told.style_size or task.size, **read)
 
 
 def with_colors_of(content: Tensor, picture: Tensor) -> Tensor:

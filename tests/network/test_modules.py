@@ -3,6 +3,8 @@ are when they are no network of images."""
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 import os
 import random
@@ -357,6 +359,7 @@ class Timed(Net):
     def forward(self, x, time):
         return self.net(x) * time
 
+def traced(): return torch.jit.trace(Net().net, torch.rand(1, 3, 32, 32))
 def noisy(): return Noisy(), {"mean": 0, "std": 1, "input_range": 1, "channels": 3}
 def unsteady(): return Unsteady()
 def timed(): return Timed()
@@ -410,6 +413,13 @@ def test_what_is_refused_is_named(function: str, says: str, run: Run) -> None:
     assert_refused(call(run, function), says)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_traced_module_by_the_command_line(run: Run) -> None:
+    outcome = call(run, "traced", "1", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["units"][0]["layer"] == "1"
+
+
 def test_a_layer_that_is_not_called_is_named(run: Run) -> None:
     outcome = call(run, "unsteady", "aux")
     assert outcome.code == 2 and "'aux' is no layer" in outcome.err
@@ -439,17 +449,65 @@ def test_quantised_modules_are_refused() -> None:
         Network(module)
 
 
-@pytest.mark.works(
-    "TorchScript and traced modules", "refused: give the Python module with their weights"
-)
+class Block(Around):
+    """A function, a branch, a loop, a sum: what graphs are made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+        self.more = nn.Conv2d(5, 5, 3, padding=1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.net(x))
+        if x.shape[1] > 100:
+            x = x * 2
+        for _ in range(2):
+            x = x + 0.5 * F.relu(x)
+        out: Tensor = self.act(self.more(x)) + F.avg_pool2d(x, 2)
+        return out
+
+
+def through_a_file(module: Any) -> Any:
+    file = io.BytesIO()
+    torch.jit.save(module, file)
+    file.seek(0)
+    return torch.jit.load(file)
+
+
+@pytest.mark.works("TorchScript and traced modules", "run by their graph: every part is a layer")
+@pytest.mark.parametrize("through", [lambda x: x, through_a_file])
+@pytest.mark.parametrize("how", [torch.jit.script, lambda x: torch.jit.trace(x, image())])
 @pytest.mark.filterwarnings("ignore")
-def test_scripted_modules_are_named() -> None:
-    for module in (torch.jit.script(plain()), torch.jit.trace(plain(), image())):
-        with pytest.raises(TextonError, match=r"is TorchScript, .* give the Python module"):
-            Network(module)
-        again = plain()
-        again.load_state_dict(module.state_dict())
-        assert picture(again, "3").steps == 4
+def test_scripted_modules_have_layers(how: Any, through: Any) -> None:
+    module = Block().eval()
+    scripted, usual = through(how(module)), Network(module)
+    network = Network(scripted)
+    assert list(network.layers) == list(usual.layers)
+    for name in ("net.1", "more", "act#2"):
+        assert (network.layers[name].kind, network.layers[name].stride) == (
+            usual.layers[name].kind,
+            usual.layers[name].stride,
+        )
+        found, expected = network.encode(image(), name)[name], usual.encode(image(), name)[name]
+        torch.testing.assert_close(found, expected)
+    before = copy.deepcopy(scripted.state_dict())
+    assert picture(scripted, "act#2").error == pytest.approx(picture(module, "act#2").error, 1e-3)
+    assert all(torch.equal(x, before[key]) for key, x in scripted.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_script_that_cannot_be_followed_is_named() -> None:
+    def relu(x: Tensor) -> Tensor:  # another than torch's
+        return x * 2
+
+    class Other(Around):
+        def forward(self, x: Tensor) -> Tensor:
+            return relu(self.net(x))
+
+    with pytest.raises(
+        TextonError, match=r"TorchScript whose graph cannot be followed .* give the"
+    ):
+        Network(torch.jit.script(Other()))
 
 
 class Complex(Around):

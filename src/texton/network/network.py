@@ -28,6 +28,7 @@ from texton.network.preprocessing import Preprocessing
 from texton.network.receptive import Edges, edges_along, measure_fields
 from texton.network.refuse import check_usable
 from texton.network.running import Running
+from texton.network.script import opened
 from texton.network.trial import ceilings, check_cast, remarks_on, suit
 from texton.network.wrappers import unwrapped
 
@@ -73,6 +74,7 @@ class Network:
         bands: Sequence[int] | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
+        module = opened(unwrapped(module), name, channels)
         check_usable(module, name)
         self.name = name
         self.channels = channels
@@ -81,7 +83,7 @@ class Network:
         self.details = dict(details or {})
         if self.saves_planes:
             self.details["bands"] = list(self.bands)
-        self.module = unwrapped(module)
+        self.module = module
         self._given = Preprocessing(name, channels, mean, std, input_range)
         self._hashed: tuple[WeightsVersion, str] | None = None
         self._copies: dict[tuple[Any, ...], tuple[WeightsVersion, nn.Module]] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -29,11 +28,6 @@ def check_usable(module: nn.Module, name: str) -> None:
         raise TextonError(
             f"{name} is on the meta device, where {where} has a shape and no values: make it on "
             "the CPU, or `module.to_empty(device='cpu')` and then `module.load_state_dict(…)`"
-        )
-    if isinstance(module, torch.jit.ScriptModule):
-        raise TextonError(
-            f"{name} is TorchScript, whose layers cannot be looked into: give the Python module "
-            "it was made from, with its weights, `network.load_state_dict(scripted.state_dict())`"
         )
     if where := next(_quantised(module), None):
         raise TextonError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from texton.network.frozen import frozen_copy
 from texton.network.hooks import CALL
 from texton.network.network import Network
 
@@ -20,7 +19,7 @@ def randomised(network: Network, twin: Network, layer: str, share: float) -> Net
     count = math.ceil(share * len(convolutions))
     taken = way[convolutions[-count] :] if convolutions and share < 1 else way
     parts = {name.partition(CALL)[0] for name in taken}
-    module = frozen_copy(network.module, network.name)
+    module = network.copied()
     state, other = module.state_dict(), twin.module.state_dict()
     for key in state:
         if key.rpartition(".")[0] in parts:

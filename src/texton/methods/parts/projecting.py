@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from texton.errors import TextonError
 from texton.methods.parts.rectifying import BY_INPUT, RULES, Rule, Ruled
 from texton.network.device import choose_compute, in_batches
-from texton.network.frozen import check_weights, frozen_copy
+from texton.network.frozen import cast, check_weights
 from texton.network.network import Network
 from texton.network.placing import Placing, placing
 
@@ -106,7 +106,7 @@ class Projector:
         self.network, self.layer, self.rule = network, network.layer(layer), rule
         self.compute = choose_compute(device, torch.float32)
         # Plain: the lean copy's rectifiers are not to be seen, and its slopes are not these.
-        module = frozen_copy(network.module, network.name).to(self.compute.device, torch.float32)
+        module = cast(network.copied(), self.compute)
         self.pooling = _pooling(network, rule)
         if self.pooling == "max" and network.details.get("pooling") != "max":
             module = _by_maximum(module)

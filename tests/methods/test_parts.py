@@ -46,6 +46,27 @@ def _grouped() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), last, nn.ReLU())
 
 
+class Same(nn.Conv2d):
+    """As EfficientNet-lite pads: by a module inside the convolution."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 4, 3, stride=2)
+        self.static_padding = nn.ZeroPad2d((0, 1, 0, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(self.static_padding(x), self.weight, self.bias, self.stride)
+
+
+class Own(nn.Conv2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x * 2)
+
+
+def _same() -> nn.Module:
+    first = nn.Conv2d(3, 6, 3, padding=1)
+    return nn.Sequential(first, nn.ReLU(), nn.Identity(), Same(), nn.ReLU())
+
+
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +79,7 @@ class Residual(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("make", [_plain, _normed, _grouped])
+@pytest.mark.parametrize("make", [_plain, _normed, _grouped, _same])
 def test_contributions_and_bias_are_the_pre_activation(make: Callable[[], nn.Module]) -> None:
     network = _seeded(make)
     image = torch.rand(1, 3, 15, 17, generator=torch.Generator().manual_seed(1))
@@ -100,6 +121,9 @@ def test_what_has_no_parts_is_refused_in_one_line(net: Network) -> None:
     for name, says in (("relu", "added or joined"), ("three", "reads no single layer")):
         with pytest.raises(TextonError, match=says):
             wiring_of(network, name)
+    assert wiring_of(_seeded(_same), "4").source == "1"  # not the identity between
+    with pytest.raises(TextonError, match="computes in its own way"):
+        wiring_of(Network(nn.Sequential(Own(3, 2, 3), nn.ReLU())), "1")
     with pytest.raises(TextonError, match="ask for what it pools, relu2_2"):
         wiring_of(net, "pool2")
 

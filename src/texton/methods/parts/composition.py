@@ -16,6 +16,8 @@ from texton.network.hooks import CALL
 from texton.network.layers import Layer
 from texton.network.network import INPUT, Network
 
+_PADDINGS = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.Identity)
+_NOTHING = ("Identity", "Dropout", "Dropout2d")  # layers that pass on what they get
 _MOST_STEPS = 6  # modules between a layer and its convolution: a norm, a rectifier, a dropout
 
 
@@ -52,6 +54,8 @@ class Wiring:
 
     def padded(self, entering: Tensor) -> Tensor:
         """The source's code (B, I, H, W) with what the convolution puts around it."""
+        for child in self.module.children():  # same padding as a module of its own
+            entering = child(entering)
         around = self.module._reversed_padding_repeated_twice
         mode = self.module.padding_mode
         return pad(entering, around, "constant" if mode == "zeros" else mode)
@@ -84,6 +88,7 @@ def wiring_of(network: Network, layer: str) -> Wiring:
     for _ in range(_MOST_STEPS):
         part = network.module.get_submodule(found.name.partition(CALL)[0])
         if isinstance(part, nn.Conv2d):
+            _check_plain(found.name, part)
             weight = part.weight.detach().float().cpu() * scale.reshape(-1, 1, 1, 1)
             own = torch.zeros(len(weight)) if part.bias is None else part.bias.detach().float()
             bias = own.cpu() * scale + shift
@@ -206,14 +211,29 @@ def _source(network: Network, conv: Layer, part: nn.Conv2d) -> str:
     Raises:
         TextonError: it reads what is no layer: a sum, a product, several side by side.
     """
-    if conv.source:
-        return conv.source
-    if conv.name == next(iter(network.layers)) and part.in_channels == network.channels:
+    source = conv.source
+    while source in network.layers and network.layers[source].kind in _NOTHING:
+        source = network.layers[source].source
+    if source:
+        return source
+    first = next(iter(network.layers))
+    if first.startswith(conv.name) and part.in_channels == network.channels:
         return ""
     raise TextonError(
         f"{conv.name} reads no single layer (a sum, a product or several side by side): "
         "there are no filters to name as its parts"
     )
+
+
+def _check_plain(name: str, part: nn.Conv2d) -> None:
+    """Refuse a convolution that is computed in a way of its own, unless padding is all it adds."""
+    pads = all(isinstance(child, _PADDINGS) for child in part.children())
+    own = type(part).forward is not nn.Conv2d.forward and not list(part.children())
+    if own or not pads:
+        raise TextonError(
+            f"{name} is a {type(part).__name__}, which computes in its own way: what its inputs "
+            "add is not known"
+        )
 
 
 def _no_convolution(layer: str, reached: Layer) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import texton
 from tests.helpers import EXAMPLES, Run, assert_refused
+from tests.transformers import TinyViT, seeded
 from texton import Network, TextonError
 from texton.methods.parts.projected import cut_out, effective_side
 from texton.methods.projection import ProjectOptions
@@ -120,6 +121,20 @@ def test_a_silent_filter_is_grey_and_dead() -> None:
     assert silent.status == "dead" and silent.value == 0
     with pytest.raises(TextonError, match="1 alone is no filter"):
         texton.projection(ringed(22, 38), crosses(), "1", None)  # type: ignore[arg-type]
+
+
+def test_tokens_have_their_places() -> None:
+    network = Network(seeded(TinyViT), name="vit")
+    photo = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    code = network.encode(photo, "blocks.1")["blocks.1"][0, 3]
+    row, column = divmod(int(code.argmax()), 4)
+    mapped = texton.activation_map(photo, network, "blocks.1", 3)
+    assert (mapped.y, mapped.x) == (3.5 + 8 * row, 3.5 + 8 * column)
+    sent = texton.projection(photo, network, "blocks.1", 3, rule="gradient")
+    assert sent.value == pytest.approx(float(code.max()), rel=1e-4)
+    assert sent.image.std() > 0.05
+    with pytest.raises(TextonError, match="vit uses gelu before"):
+        texton.projection(photo, network, "blocks.1", 3)
 
 
 @pytest.mark.slow

@@ -297,6 +297,12 @@ def write_other(path: Path) -> None:
     torch.save({"epoch": 1, "net": {**state(1, "model."), "model.head": torch.ones(1)}}, path)
 
 
+def write_loss(path: Path) -> None:
+    hyper = {"loss": nn.CrossEntropyLoss()}
+    other = {"3.weight": torch.zeros(7, 4, 3, 3)}
+    torch.save({"state_dict": {**state(), **other}, "hyper_parameters": hyper}, path)
+
+
 SAVES = "torch.save(model.state_dict(), 'weights.pt')"
 
 
@@ -322,6 +328,7 @@ SAVES = "torch.save(model.state_dict(), 'weights.pt')"
         (write_protocol, "pickled by protocol 4"),
         (write_whole_numbers, "0.weight is int8 instead of float32"),
         (write_complex, "0.weight is complex64 instead of float32"),
+        (write_loss, "in its 'state_dict': 1 of the wrong shape (3.weight is 7×4×3×3"),
         (write_other, "in its 'net.model': 1 unexpected (head)"),
         (lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
         (lambda p: p.write_text("<!doctype html><html>"), "a web page"),

@@ -134,6 +134,12 @@ def test_weights_go_into_what_is_inside(wrap: Wrap, tmp_path: Path) -> None:
             assert torch.equal(loaded.encode(image, "block.1")["block.1"], expected)
 
 
+@pytest.mark.slow
+def test_a_compiled_part_makes_no_other_network() -> None:
+    plain, wrapped = load_network(module()), load_network(a_part(compiled)(module()))
+    assert wrapped.weights_hash == plain.weights_hash
+
+
 class Normalised(nn.Module):
     """A module of a user's own, whose part is called as wrappers call theirs."""
 
@@ -152,5 +158,7 @@ def test_what_computes_is_no_wrapper(tmp_path: Path) -> None:
     code = net.encode(image, "module.relu")["module.relu"]
     expected = torch.relu(Normalised().module.conv((image - 0.5) / 0.25))
     assert torch.allclose(code, expected, atol=1e-5)
+    traced = load_network(torch.fx.symbolic_trace(Normalised()))
+    assert torch.allclose(traced.encode(image, "module.relu")["module.relu"], code, atol=1e-5)
     torch.save(nn.DataParallel(Normalised()).state_dict(), tmp_path / "w.pt")
     assert load_network(Normalised(), weights=tmp_path / "w.pt").details["checkpoint"]

@@ -75,11 +75,10 @@ def find_fit(
         places = dict.fromkeys(fit.place for fit in every if fit.place)
         held = f": it has {_some(list(places))}" if places else ", nor under any other name"
         raise TextonError(f"'{path}' holds nothing under '{key}'{held}")
-    if checkpoint.otherwise:
+    known = {name for naming in wanted for name in naming}
+    nearest = max(near, key=lambda fit: len(known & fit.state.keys()))
+    if checkpoint.otherwise and not known & nearest.state.keys():
         raise TextonError(checkpoint.otherwise)
-    nearest = max(
-        near, key=lambda fit: sum(key in naming for naming in wanted for key in fit.state)
-    )
     where = f" in its '{nearest.place}'" if nearest.place and not key else ""
     raise TextonError(f"'{weights}' {refused}{where}: {nearest.problem}")
 

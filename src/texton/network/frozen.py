@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from texton.errors import TextonError, first_line
 from texton.network.device import Compute
 from texton.network.hooks import is_looked_into
-from texton.network.wrappers import copy_module
+from texton.network.wrappers import COMPILED, copy_module
 
 _WEIGHING = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
 _HOOKS = (
@@ -45,7 +45,8 @@ class WeightsVersion:
 
 def weights_hash_of(module: nn.Module) -> str:
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    named = {name.replace(COMPILED, ""): x for name, x in module.state_dict().items()}
+    for name, tensor in sorted(named.items()):
         if not isinstance(tensor, Tensor):  # what a module adds of its own
             continue
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())

@@ -9,7 +9,11 @@ from torch import nn
 
 # What wraps a module, as parts of its keys: torch.compile, DataParallel and its kin, FSDP.
 MARKS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-_MAKERS = ("torch", "timm", "apex", "accelerate", "deepspeed", "lightning", "pytorch_lightning")
+COMPILED = "_orig_mod."  # nobody's own name for a part
+_MAKERS = (  # a scripted or traced module has parts of any name: torch's other classes compute
+    *("torch._dynamo.", "torch.nn.parallel.", "torch.optim.swa_utils"),
+    *("timm.utils.", "apex.parallel.", "accelerate.", "deepspeed."),
+)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -37,8 +41,7 @@ def bare(key: str) -> str:
 
 
 def _inside(module: nn.Module) -> nn.Module | None:
-    maker = type(module).__module__
-    if maker.partition(".")[0] not in _MAKERS or maker.startswith("torch.nn.modules."):
+    if not type(module).__module__.startswith(_MAKERS):
         return None
     parts = dict(module.named_children())
     name = next(iter(parts), "")

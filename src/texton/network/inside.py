@@ -18,6 +18,10 @@ _SIDES = (64, 224, 32, 96, 128, 299, 384, 28)
 _FIRST = (nn.Conv2d, nn.BatchNorm2d)
 _DARK, _LIGHT = 0.25, 0.75
 _NEAR = 1e-3
+_SAID = ("image_size", "img_size", "input_size")  # by a module, of the images that it takes
+_LARGEST = 1024
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ def look_inside(module: nn.Module, tried: Iterable[int] = ()) -> Inside | None:
     if not widths:
         return None
     for channels in dict.fromkeys([*tried, widths[0], 3, 1]):
-        for side in _SIDES:
-            dark, light = (_entering(copied, channels, side, x) for x in (_DARK, _LIGHT))
+        for size in [*said_sizes(module), *((side, side) for side in _SIDES)]:
+            dark, light = (_entering(copied, channels, size, x) for x in (_DARK, _LIGHT))
             if dark is not None and light is not None:
                 return _compared(channels, dark, light)
     return None
@@ -85,11 +89,23 @@ def _compared(channels: int, dark: Tensor, light: Tensor) -> Inside:
     return Inside(channels, tuple((-shift / scale).tolist()), tuple((1 / scale).tolist()))
 
 
+def said_sizes(module: nn.Module) -> Iterator[Size]:
+    """What a module or its configuration says of the size of its images."""
+    parts = [module, *module.modules()]
+    for part in (getattr(module, "config", None), *parts):
+        for key in _SAID:
+            said = getattr(part, key, None)
+            sides = said if isinstance(said, (tuple, list)) else (said,)
+            if sides and all(isinstance(x, int) and 1 < x <= _LARGEST for x in sides[-2:]):
+                yield sides[-2:][0], sides[-1]
+                return
+
+
 class _Reached(BaseException):
     """The first layer has its image: not for a module that catches every Exception."""
 
 
-def _entering(module: nn.Module, channels: int, side: int, value: float) -> Tensor | None:
+def _entering(module: nn.Module, channels: int, size: Size, value: float) -> Tensor | None:
     """What the first layer gets of a plain image, where it gets what it takes."""
     entered: list[tuple[nn.Module, Tensor]] = []
 
@@ -102,7 +118,7 @@ def _entering(module: nn.Module, channels: int, side: int, value: float) -> Tens
     handles = [part.register_forward_pre_hook(hook) for part in parts]
     try:
         with torch.no_grad(), _undisturbed():
-            module(torch.full((1, channels, side, side), value))
+            module(torch.full((1, channels, *size), value))
     except (_Reached, Exception):  # noqa: BLE001 - another size or number of channels may do
         pass
     finally:

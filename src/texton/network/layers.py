@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from texton.errors import TextonError, first_line, near_names
 from texton.network.device import Compute, choose_compute
 from texton.network.geometry import POOLS, RECTIFIERS, Geometry, Strides, cuts
 from texton.network.hooks import CALL, INSIDE, describe_output, hooked, is_code, parts_of
+from texton.network.inside import said_sizes
 from texton.network.layout import Layout, Layouts
 from texton.network.refuse import why_not
 
@@ -27,8 +28,6 @@ _RECTIFIER_CALLS = frozenset(
 _TRANSPARENT = (*POOLS, nn.Dropout, nn.Dropout2d, nn.Identity)
 _RESIZES = frozenset({"interpolate", "grid_sample", "upsample"})
 _SIDES = (64, 96, 128, 224, 299, 32, 28)
-_SAID = ("image_size", "img_size", "input_size")  # by a module, of the images that it takes
-_LARGEST = 1024
 
 Size = tuple[int, int]
 
@@ -101,7 +100,7 @@ def trace_layers(module: nn.Module, prepare: Prepare, channels: int) -> Trace:
     """
     best, failure = _Tracer(), None
     sides = [(side, side) for side in _SIDES]
-    for size in (sides[0], *_said_sizes(module), *sides[1:]):
+    for size in (sides[0], *said_sizes(module), *sides[1:]):
         tracer, error = _run(module, prepare, channels, size)
         failure = failure or error
         if len(tracer.layers) > len(best.layers):
@@ -129,18 +128,6 @@ def layouts_at(
     """Where the tokens of images of this size lie."""
     tracer, _ = _run(module, prepare, channels, size)
     return {name: layer.layout for name, layer in tracer.layers.items()}
-
-
-def _said_sizes(module: nn.Module) -> Iterator[Size]:
-    """What a module or its configuration says of the size of its images."""
-    parts = [module, *module.modules()]
-    for part in (getattr(module, "config", None), *parts):
-        for key in _SAID:
-            said = getattr(part, key, None)
-            sides = said if isinstance(said, (tuple, list)) else (said,)
-            if sides and all(isinstance(x, int) and 1 < x <= _LARGEST for x in sides[-2:]):
-                yield sides[-2:][0], sides[-1]
-                return
 
 
 def _run(

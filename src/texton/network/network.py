@@ -97,6 +97,11 @@ class Network:
         """Every layer whose output is a code, in order of execution."""
         return self._trace.layers
 
+    @property
+    def others(self) -> dict[str, str]:
+        """What modules give that are no layers, by their names."""
+        return self._trace.others
+
     @cached_property
     def measured_layers(self) -> dict[str, Layer]:
         """The layers with every receptive field known: some seconds for a deep network."""

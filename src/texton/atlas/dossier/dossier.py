@@ -30,7 +30,7 @@ from texton.reading import read_json_file
 if TYPE_CHECKING:
     from texton.network.network import Network
 
-FORMAT = 2  # of what is kept: another makes it anew
+FORMAT = 3  # of what is kept: another makes it anew
 OnStep = Callable[[str, int, int], None]
 
 

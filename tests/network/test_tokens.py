@@ -122,3 +122,49 @@ def test_they_are_inverted_from_the_command_line(run: Run) -> None:
     rows = {line.split()[0]: line.split()[1:] for line in listed.out.splitlines()}
     assert rows["norm"] == ["LayerNorm", "8", "4", "~4"]
     assert rows["window"][3].startswith("≤"), "it goes with the place in a window"
+
+
+class Biased(nn.Module):
+    """A table (1, heads, N, N) that a part makes of its weights, as relative positions are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.table = nn.Conv2d(3, 2, 8, stride=8), Table()
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.patches(image).flatten(2)
+        out: Tensor = (x.unsqueeze(3) * x.unsqueeze(2) + self.table()).sum()
+        return out
+
+
+class Table(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.randn(9, 2))
+
+    def forward(self) -> Tensor:
+        index = torch.arange(64 * 64) % 9
+        return self.values[index].view(64, 64, 2).permute(2, 0, 1)[None]
+
+
+def test_what_is_the_same_for_every_image_is_no_layer() -> None:
+    net = network(Biased)
+    assert list(net.layers) == ["patches"]
+    with pytest.raises(TextonError, match="the same for every image"):
+        net.layer("table")
+
+
+@pytest.mark.slow
+def test_transformers_of_hugging_face_are_followed() -> None:
+    hub = pytest.importorskip("transformers")
+    told = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
+    module = hub.ViTModel(hub.ViTConfig(image_size=32, intermediate_size=16, **told))
+    net = Network(module)
+    assert net.input_size() == (32, 32)
+    assert net.layer("layers.0.mlp.activation_fn").channels == 16
+    assert net.encode(torch.rand(2, 3, 32, 32), "layernorm")["layernorm"].shape == (2, 8, 4, 4)
+    how = {"image_size": 64, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 2]}
+    swin = Network(hub.SwinModel(hub.SwinConfig(window_size=4, **how)))
+    codes = swin.encode(torch.rand(1, 3, 64, 96), ["encoder.layers.0.blocks.1@0", "layernorm"])
+    assert [x.shape[1:] for x in codes.values()] == [(8, 16, 24), (16, 8, 12)]
+    assert not any("relative_position_bias" in name for name in swin.layers)

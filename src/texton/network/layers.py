@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -135,7 +135,7 @@ def _run(
 ) -> tuple[_Tracer, Exception | None]:
     compute = choose_compute("cpu", torch.float32)
     prepared = prepare(torch.full((1, channels, *size), 0.5), compute)
-    tracer = _Tracer(prepared)
+    tracer = _Tracer(prepared, (*module.parameters(), *module.buffers()))
     names = {name for name, _ in module.named_modules()}
     try:
         with torch.no_grad(), hooked(module, names, tracer.before, tracer.after), tracer:
@@ -163,7 +163,7 @@ def why_no_layer(name: str, network: str, module: nn.Module, trace: Trace) -> st
 class _Tracer(TorchFunctionMode):
     """Notes what every module call reads and gives; sees rectifiers written as functions too."""
 
-    def __init__(self, image: Tensor | None = None) -> None:
+    def __init__(self, image: Tensor | None = None, held: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.layers: dict[str, Layer] = {}
         self.others: dict[str, str] = {}
@@ -176,7 +176,7 @@ class _Tracer(TorchFunctionMode):
         # Tensors are kept alive, so that an id means one tensor during the trace.
         self._seen: dict[int, tuple[Tensor, str, Geometry | None]] = {}
         self._seen[id(image)] = (image, "", Geometry())
-        self._layouts = Layouts(image)
+        self._layouts = Layouts(image, held)
         self._strides = Strides(self.size)
 
     def __exit__(self, kind: Any, *rest: Any) -> None:

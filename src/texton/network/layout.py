@@ -6,7 +6,7 @@ the axes of tensors are followed by name through what a forward pass does to the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +70,14 @@ class Layouts:
     Features are what a convolution gives on axis 1 and a linear layer or layer norm on the last;
     tokens are what rows × columns become when they are flattened, with what is concatenated to
     them set aside. What nobody followed is taken for tokens where their number fits one grid alone.
+
+    Args:
+        held: parameters and buffers: what is made of them alone is the same for every image.
     """
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, image: Tensor, held: Iterable[Tensor] = ()) -> None:
+        self._held = list(held)
+        self._constant = {id(x) for x in self._held}
         self._batch = image.shape[0]
         # Tensors are kept alive, so that an id means one tensor.
         self._labels: dict[int, tuple[Tensor, Labels]] = {}
@@ -86,6 +91,8 @@ class Layouts:
             entering: what the module reads that gives the value: where that is (B, H, W, C), so
                 are features of as many rows and columns, whatever was done in between.
         """
+        if id(value) in self._constant:
+            return " (the same for every image)"
         labels = self._of(value)
         if labels[1:] == _WINDOWED and entering is not None and self._of(entering) == _LAST:
             labels = _LAST if entering.shape[:3] == value.shape[:3] else labels
@@ -114,7 +121,11 @@ class Layouts:
             output = output[0]
         several = output if isinstance(output, (tuple, list)) else (output,)
         given = [x for x in _flat((*args, *kwargs.values())) if isinstance(x, Tensor)]
+        same = all(id(x) in self._constant for x in given)
         for out in several:
+            if isinstance(out, Tensor) and same and (given or not out.is_floating_point()):
+                self._constant.add(id(out))
+                self._held.append(out)
             if given and isinstance(out, Tensor) and 0 not in out.shape:
                 labels = self._labels_after(name, given, _told(args[1:], kwargs), out)
                 if len(labels) == out.ndim:

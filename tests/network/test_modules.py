@@ -12,7 +12,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ import texton
 from tests.helpers import EXAMPLES, Run, assert_refused
 from texton import Network, TextonError
 from texton.network.device import Compute, choose_compute
+from texton.network.forward import Habits
 
 CPU = Compute(torch.device("cpu"))
 
@@ -298,6 +301,23 @@ def test_random_layers_give_the_same_picture_twice() -> None:
     assert torch.equal(first.image, again.image) and first.trace == again.trace
     assert "random numbers" in first.settings["remarks"][0]
     assert "remarks" not in picture(Around()).settings
+
+
+@pytest.mark.parametrize("name", ["cuda:1", "mps"])
+def test_a_gpus_own_random_numbers_are_the_same_and_put_back(name: str) -> None:
+    device, calls, module = torch.device(name), [], plain()
+    backend = SimpleNamespace(
+        get_rng_state=lambda *which: ("state", *which),
+        set_rng_state=lambda *told: calls.append(("put back", *told)),
+        manual_seed=lambda seed: calls.append(("seeded", seed)),
+        device=lambda which: nullcontext(),
+    )
+    which = () if name == "mps" else (device,)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch, "get_device_module", lambda _: backend)
+        with Habits(draws=True).kept(module, device, slopes=False):
+            calls.append(("drawn",))
+    assert calls == [("seeded", 0), ("drawn",), ("put back", ("state", *which), *which)]
 
 
 class Unsteady(Around):

@@ -10,7 +10,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -148,22 +148,38 @@ def _random_states(module: nn.Module | None) -> list[Any]:
 @contextmanager
 def _seeded(device: torch.device | None, module: nn.Module) -> Iterator[None]:
     """The same random numbers every time, and everybody's generators left as they were."""
-    devices = [device] if device is not None and device.type != "cpu" else []
-    kept, numbers = random.getstate(), np.random.get_state()
-    kind = devices[0].type if devices else "cuda"
-    with torch.random.fork_rng(devices, device_type=kind):
+    own = _own_generators(module)
+    numbers, drawn = random.getstate(), np.random.get_state()
+    states = [x.get_state() for x in (torch.default_generator, *own)]
+    further = nullcontext() if device is None or device.type == "cpu" else _seeded_on(device)
+    with further:
         torch.default_generator.manual_seed(_SEED)
-        for each in devices:
-            torch.get_device_module(each).manual_seed(_SEED)
         random.seed(_SEED)
         np.random.seed(_SEED)
-        for generator in _own_generators(module):
+        for generator in own:
             generator.manual_seed(generator.initial_seed())
         try:
             yield
         finally:
-            random.setstate(kept)
-            np.random.set_state(numbers)
+            random.setstate(numbers)
+            np.random.set_state(drawn)
+            for generator, state in zip((torch.default_generator, *own), states, strict=True):
+                generator.set_state(state)
+
+
+@contextmanager
+def _seeded_on(device: torch.device) -> Iterator[None]:
+    """The same of a GPU; there is one of MPS, which does not ask which."""
+    backend = torch.get_device_module(device)
+    which = () if device.type == "mps" else (device,)
+    chosen = backend.device(device) if which else nullcontext()
+    state = backend.get_rng_state(*which)
+    with chosen:
+        backend.manual_seed(_SEED)
+    try:
+        yield
+    finally:
+        backend.set_rng_state(state, *which)
 
 
 class _Checkpoints:

@@ -83,6 +83,15 @@ def test_the_command_draws_a_row_a_filter(run: Run, place: Path, source: str) ->
         assert sheet.height > 3 * 180 and sheet.width > 900  # one below the other
 
 
+def test_a_folder_may_stand_before_the_filters(run: Run, place: Path) -> None:
+    told = (*WORDS, "--network", f"{place / 'small.py'}:make", "-o")
+    first = run("patches", place / "evidence", "4:1", *told, "x.png")
+    assert first.code == 0, first.err
+    assert run("patches", "4:1", "--from", place / "evidence", *told, "y.png").code == 0
+    with Image.open("x.png") as one, Image.open("y.png") as other:
+        assert one.tobytes() == other.tobytes()
+
+
 def test_mistakes_are_told_in_a_line(run: Run, place: Path) -> None:
     words = ("patches", "4:0", *WORDS, "--network", f"{place / 'small.py'}:make")
     assert_refused(run(*words), "name --from")
@@ -91,8 +100,8 @@ def test_mistakes_are_told_in_a_line(run: Run, place: Path) -> None:
     assert_refused(run(*words, "--from", "none"), "neither evidence nor a picture")
     bare = (*words[:-1], f"{place / 'small.py'}:make@nothing")
     assert run(*bare, "--from", place / "evidence").code == 2
-    others = ("patches", "relu1_1:0", *WORDS, "--from", place / "evidence")
-    assert_refused(run(*others), "other weights")
+    others = run(*words[:-1], f"{place / 'small.py'}:other", "--from", place / "evidence")
+    assert others.code == 2 and "other weights" in others.err
     wrong = (*words, "--from", place / "evidence")
     assert_refused(run("patches", "3:0", *wrong[2:]), "nothing of a layer")
 

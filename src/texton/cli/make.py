@@ -90,6 +90,7 @@ class _Making:
     """One call of a method's command."""
 
     def __init__(self, method: Method, values: dict[str, Any]) -> None:
+        values = _source_named(method, values)
         self.method = method
         self.options: Options = options_from(method.options, values)
         self.reading: ReadingOptions = options_from(ReadingOptions, values)
@@ -263,6 +264,16 @@ class _Making:
         seed = getattr(self.options, "seed", None)
         made |= {} if seed is None else {"seed": seed}
         o.tell({**made, "units": units, "settings": _shared(done[0])}, self.as_json, path)
+
+
+def _source_named(method: Method, values: dict[str, Any]) -> dict[str, Any]:
+    """``texton patches FOLDER relu4_2:4``: a folder before the filters is what --from names."""
+    words = values.get("filters") or []
+    for declared in declarations(method.options):
+        unsaid = declared.spec.also == "--from" and values.get(declared.name) is None
+        if unsaid and len(words) > 1 and Path(words[0]).is_dir():
+            return {**values, declared.name: Path(words[0]), "filters": words[1:]}
+    return values
 
 
 def _axis(method: Method) -> str | None:

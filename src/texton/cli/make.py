@@ -71,11 +71,16 @@ def command_for(method: Method) -> Command:
         found.append(plain("each", Path | None, None, each))
     found += [one for one in declared if one.default is not one.empty]
     reading = parameters_of(ReadingOptions, sizes)
-    found += reading if "photo" in method.axes else [x for x in reading if x.name == "size"]
+    found += reading if "photo" in method.axes else _sides(method, reading)
     found += [x for x in parameters_of(NetworkOptions) if x.name != "weights"]
     found += parameters_of(SeriesOptions)
     found += [plain("force", bool, False, o.FORCE), plain("as_json", bool, False, o.JSON)]
     return command(run, found, f"{method.title}.\n\n{method.about}")
+
+
+def _sides(method: Method, reading: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Of a method without a photograph: --size alone, where it is the user's to choose."""
+    return [x for x in reading if x.name == "size" and method.size]
 
 
 @dataclass(frozen=True)

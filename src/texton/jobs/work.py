@@ -104,8 +104,8 @@ class UnitWork(PictureWork[Unit]):
         photo = next((p.source for p in self.manifest.photos if p.name == asked.photo), None)
         spec = ":".join(str(x) for x in (asked.layer, asked.channel) if x is not None)
         out = f"{unit.photo}-{unit.layer}-{unit.channel}.png".replace("/", "-")
-        read = ReadingOptions.kept_in(settings) if photo else {"size": settings["size"]}
-        reading = ReadingOptions.of(read)
+        alone = {"size": settings["size"] if self.method.size else None}
+        reading = ReadingOptions.of(ReadingOptions.kept_in(settings) if photo else alone)
         told = [reading, self.options, network]
         return command_of(self.method, photo, [spec] if spec else [], told, out)
 

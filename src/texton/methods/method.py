@@ -129,7 +129,8 @@ class Method:
         named: units that a command's options name, of options, network and what else was said
             (LAYER:CHANNELS, which may then be left out); None where these options name none.
         animation: the ending of an animation that its options ask for beside a picture, or "".
-        size: the long edge that its photographs are read at where nobody says.
+        size: the long edge that its photographs are read at where nobody says; 0: its pictures have
+            a size of their own.
         about: what ``--help`` says below the title.
         suffix: what the default names of its files end in.
     """

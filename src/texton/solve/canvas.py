@@ -111,11 +111,11 @@ class FourierCanvas(Canvas):
         self.values = noise(generators, shape, 0.0, contrast).to(device).requires_grad_(True)
 
     @classmethod
-    def of(cls, image: Tensor) -> FourierCanvas:
+    def of(cls, image: Tensor, loudest: float = math.inf) -> FourierCanvas:
         """From an image (B, C, H, W) in [0, 1], which it shows to within a 255th."""
         count, channels, height, width = image.shape
         blank = [torch.Generator() for _ in range(count)]
-        canvas = cls(blank, (channels, height, width), image.device, contrast=0.0)
+        canvas = cls(blank, (channels, height, width), image.device, contrast=0.0, loudest=loudest)
         spectrum = torch.fft.rfft2(unmixed(image))
         values = torch.view_as_real(spectrum) / canvas._scale
         canvas.values = values.contiguous().requires_grad_(True)

@@ -37,7 +37,7 @@ from texton.solve.views import Views, Windows, warped
 if TYPE_CHECKING:
     from texton.network.network import Encoder, Network
 
-_LOUDEST = 2.5
+LOUDEST = 2.5
 _GAP = 4  # pixels between pictures that are one
 _SMALLEST_WINDOW = 96
 # Receptive fields: below the first a texture's period is a few pixels, and to turn it is to lose
@@ -232,7 +232,7 @@ class Maximisation:
         if natural is not None:
             return PhaseCanvas(generators, natural, self._wanted.size, device)
         contrast = self._settings.contrast
-        return FourierCanvas(generators, self._shape, device, contrast=contrast, loudest=_LOUDEST)
+        return FourierCanvas(generators, self._shape, device, contrast=contrast, loudest=LOUDEST)
 
     def _opening(self, maximise: Maximise, units: Units) -> Opening | None:
         """For a layer that may be silent, which a classifier never is."""

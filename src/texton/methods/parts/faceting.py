@@ -1,0 +1,184 @@
+"""The facets of a filter: its strongest patches in clusters, and a picture that begins at each."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texton.errors import TextonError
+from texton.evidence.format import Evidence
+from texton.evidence.patches import patches
+from texton.images.files import as_saved
+from texton.methods.method import OnStep
+from texton.methods.parts.clusters import Clusters, clusters
+from texton.methods.parts.maximising import LOUDEST, window_of, windows
+from texton.network.codes import check_channel
+from texton.network.device import Compute
+from texton.solve.canvas import FourierCanvas
+from texton.solve.maximise import Maximise
+from texton.solve.objective import Activation
+from texton.solve.presets import SolverSettings
+from texton.solve.rules import Adam
+from texton.solve.solver import Opening, Solver
+
+if TYPE_CHECKING:
+    from texton.network.network import Network
+
+_STRONG = 0.5  # of the strongest: what is weaker may be anything
+_NEAREST, _GAP, _TEXTURE = 15, 4, 96
+_LARGEST = 224
+_ALIVE = 100  # a map's mean is far below its peak: begun anew, a picture is no facet's
+
+
+class Facets(NamedTuple):
+    """What was found, and the sheet (C, H, W): a picture of each, above its nearest patch."""
+
+    sheet: Tensor
+    found: Clusters
+    patches: int
+    peaks: list[float]
+    steps: int
+    seconds: float
+
+
+class Faceting:
+    """The facets of filters of one layer.
+
+    Raises:
+        TextonError: no evidence, or of another network; an unknown layer.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        evidence: Evidence,
+        layer: str,
+        settings: SolverSettings,
+        compute: Compute,
+    ) -> None:
+        if evidence.manifest.weights_hash != network.weights_hash:
+            raise TextonError(
+                f"the evidence in '{evidence.root}' is of another network than {network.name}"
+            )
+        self._network, self._evidence, self._layer = network, evidence, layer
+        self._settings, self._compute = settings, compute
+        self._stride = network.layer(layer).stride
+        field = evidence.layer(layer).layer.field or _LARGEST
+        self._field = min(field, _LARGEST)
+        self.size = -(-max(self._field, _TEXTURE) // self._stride) * self._stride
+
+    def facets(
+        self, channel: int, most: int, generator: torch.Generator, on_step: OnStep | None
+    ) -> Facets:
+        """Of one filter.
+
+        Raises:
+            TextonError: the layer has no such filter, or nothing excites it.
+        """
+        check_channel(self._network.layer(self._layer).channels, channel)
+        started = time.perf_counter()
+        strong = self._strong(channel)
+        points = self._points(strong, channel)
+        found = clusters(points, most, generator)
+        tiles: list[tuple[Tensor, Tensor]] = []
+        peaks, steps = [], 0
+        for facet in range(int(found.labels.max()) + 1):
+            own = (found.labels == facet).nonzero().flatten()
+            away = (points[own] - points[own].mean(0)).square().sum(1)
+            nearest = own[away.argsort()[:_NEAREST]]
+            solver = self._solver(channel, strong[nearest].mean(0, keepdim=True), generator)
+            for step in solver:
+                if on_step is not None:
+                    on_step(step)
+            image = as_saved(solver.canvas.images())
+            peaks.append(self._peak(image, channel))
+            steps += int(solver.steps[0])
+            tiles.append((image[0].cpu(), strong[nearest[0]]))
+        sheet = as_saved(self._sheet(tiles, most))
+        return Facets(sheet, found, len(strong), peaks, steps, time.perf_counter() - started)
+
+    def _strong(self, channel: int) -> Tensor:
+        """(N, C, field, field): patches at least half as strong as the strongest."""
+        every = patches(self._evidence, self._layer, channel, outside="reflect")
+        if not every:
+            raise TextonError(
+                f"nothing in '{self._evidence.root}' excites {self._layer}:{channel}: "
+                "scan more pictures"
+            )
+        least = _STRONG * every[0].place.value
+        shape = (self._field, self._field)
+        kept = [x.image[None] for x in every if x.place.value >= least]
+        return torch.cat([F.interpolate(x, shape, mode="bilinear", antialias=True) for x in kept])
+
+    def _points(self, strong: Tensor, channel: int) -> Tensor:
+        """(N, D) of length 1: the layer's mean activations by each patch, but the filter's own."""
+        rows = []
+        for patch in strong:
+            wide = _in_the_middle(patch[None], self.size)
+            with torch.no_grad():
+                code = self._network.encode(wide, self._layer, self._compute.exact())
+            means = code[self._layer].float().mean((2, 3))[0].cpu()
+            rows.append(torch.cat([means[:channel], means[channel + 1 :]]))
+        return F.normalize(torch.stack(rows))
+
+    def _solver(self, channel: int, mean: Tensor, generator: torch.Generator) -> Solver:
+        compute, settings = self._compute, self._settings
+        start = _in_the_middle(_blurred(mean, self._field / 16), self.size).to(compute.device)
+        canvas = FourierCanvas.of(start, LOUDEST)
+        window = window_of((self.size, self.size), self._field, self._stride)
+        most = float(self._evidence.layer(self._layer).top_value[channel, 0])
+        maximise = Maximise(self._layer, [channel], compute.device, most)
+        where = torch.ones(1, 1, 1, device=compute.device)
+        lift = Activation(self._network.preactivation(self._layer), [channel], where)
+        return Solver(
+            partial(self._network.encoder, compute=compute),
+            maximise,
+            canvas,
+            Adam(canvas, settings),
+            settings,
+            [generator],
+            Opening(lift, lambda codes: _ALIVE * maximise.activation(codes)),
+            arithmetic=compute.arithmetic,
+            views=windows([generator], self._field, window),
+        )
+
+    def _peak(self, image: Tensor, channel: int) -> float:
+        """Over the strongest patch's."""
+        with torch.no_grad():
+            code = self._network.encode(image, self._layer, self._compute.exact())[self._layer]
+        most = float(self._evidence.layer(self._layer).top_value[channel, 0])
+        return float(code[0, channel].max()) / most
+
+    def _sheet(self, tiles: list[tuple[Tensor, Tensor]], most: int) -> Tensor:
+        """White where there are fewer facets than might have been."""
+        step = self.size + _GAP
+        sheet = torch.ones(len(tiles[0][0]), 2 * step - _GAP, most * step - _GAP)
+        for index, (image, patch) in enumerate(tiles):
+            left, edge = index * step, (self.size - self._field) // 2
+            sheet[:, : self.size, left : left + self.size] = image
+            top, across = step + edge, left + edge
+            sheet[:, top : top + self._field, across : across + self._field] = patch
+        return sheet
+
+
+def _in_the_middle(patch: Tensor, size: int) -> Tensor:
+    """(1, C, h, h) on its mean colour, (1, C, size, size)."""
+    whole = patch.mean((2, 3), keepdim=True).expand(-1, -1, size, size).clone()
+    edge, side = (size - patch.shape[2]) // 2, patch.shape[2]
+    whole[..., edge : edge + side, edge : edge + side] = patch
+    return whole
+
+
+def _blurred(image: Tensor, sigma: float) -> Tensor:
+    reach = max(1, min(round(3 * sigma), image.shape[2] - 1))
+    along = torch.arange(-reach, reach + 1).float()
+    kernel = (-0.5 * (along / max(sigma, 0.3)).square()).exp()
+    kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, 1, -1)
+    wide = F.pad(image, (reach, reach, reach, reach), mode="reflect")
+    rows = F.conv2d(wide, kernel, groups=image.shape[1])
+    return F.conv2d(rows, kernel.transpose(2, 3), groups=image.shape[1])

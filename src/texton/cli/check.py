@@ -71,7 +71,8 @@ def _begun(net: Network) -> list[str]:
     lines += [_line("weights", text) for text in _weights(net).values()]
     told = net.preprocessing
     mean, std = (_numbers(told[key]) for key in ("mean", "std"))
-    text = f"{told['channels']} channels, white {told['input_range']:g}, mean {mean}, std {std}"
+    planes = f"{told['channels']} channel{'s' * (told['channels'] != 1)}"
+    text = f"{planes}, white {told['input_range']:g}, mean {mean}, std {std}"
     lines.append(_line("input", text))
     for key in ("assumed", "inside", "resizing"):
         if key in net.details:

@@ -131,8 +131,8 @@ def _know_heif(path: Path) -> None:
         head = file.read(12)
     if head[4:8] == b"ftyp" and head[8:] in _HEIF:
         with optional("images"):
-            import pillow_heif
-        pillow_heif.register_heif_opener()
+            import pi_heif
+        pi_heif.register_heif_opener()
 
 
 def _upright(picture: Image.Image) -> Image.Image:

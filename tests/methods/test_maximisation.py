@@ -18,7 +18,7 @@ from texton.evidence.format import Evidence
 from texton.images.files import read_image
 from texton.methods.maximisation import maximize
 from texton.methods.parts.classifier import class_numbers
-from texton.methods.parts.maximising import field_of
+from texton.methods.parts.looking import field_of
 
 CAT = EXAMPLES / "chelsea.jpg"
 
@@ -242,3 +242,15 @@ def test_a_peak_is_told_in_units_of_the_strongest_patch(tmp_path: Path) -> None:
         maximize(other, "4", 1, size=48, steps=4, evidence=tmp_path / "found")
     with pytest.raises(TextonError, match="no evidence in"):
         maximize(network, "4", 1, size=48, evidence=tmp_path / "photos")
+
+
+@pytest.mark.slow
+def test_an_atlas_tells_commands_that_make_its_pictures_again(run: Run, tmp_path: Path) -> None:
+    words = ("--method", "maximize", "--layers", "relu1_1", "--channels", "0", "--size", 24)
+    made = run("atlas", "build", *words, "--steps", 2, "--device", "cpu", "--out", "a")
+    assert made.code == 0, made.err
+    record = json.loads(next((tmp_path / "a" / "units").rglob("*.json")).read_text())
+    again = shlex.split(record["command"])
+    assert run(*again[1:]).code == 0
+    picture = next((tmp_path / "a" / "units").rglob("*.png"))
+    assert torch.equal(read_image(again[-1]), read_image(picture))

@@ -103,7 +103,8 @@ class UnitWork(PictureWork[Unit]):
         )
         photo = next((p.source for p in self.manifest.photos if p.name == asked.photo), None)
         spec = ":".join(str(x) for x in (asked.layer, asked.channel) if x is not None)
-        out = f"{unit.photo}-{unit.layer}-{unit.channel}.png".replace("/", "-")
+        names = [unit.photo] if photo else []  # what stands for none begins like an option
+        out = "-".join(map(str, [*names, unit.layer, unit.channel])).replace("/", "-") + ".png"
         alone = {"size": settings["size"] if self.method.size else None}
         reading = ReadingOptions.of(ReadingOptions.kept_in(settings) if photo else alone)
         told = [reading, self.options, network]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from texton.methods.parts.maximising import field_of, window_of, windows
+from texton.methods.parts.looking import field_of, window_of, windows
 from texton.network.device import Compute
 from texton.solve.canvas import FourierCanvas, noise
 from texton.solve.maximise import Held, Maximise

@@ -16,7 +16,8 @@ from texton.evidence.patches import patches
 from texton.images.files import as_saved
 from texton.methods.method import OnStep
 from texton.methods.parts.clusters import Clusters, clusters
-from texton.methods.parts.maximising import LOUDEST, window_of, windows
+from texton.methods.parts.looking import window_of, windows
+from texton.methods.parts.maximising import LOUDEST
 from texton.network.codes import check_channel
 from texton.network.device import Compute
 from texton.solve.canvas import FourierCanvas

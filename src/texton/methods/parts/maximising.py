@@ -20,6 +20,7 @@ from texton.images.files import as_saved, read_image
 from texton.images.folder import images_in
 from texton.methods.method import OnStep
 from texton.methods.parts.classifier import CLASS, class_encoder
+from texton.methods.parts.looking import field_of, window_of, windows
 from texton.methods.parts.setup import bytes_each, finished, run
 from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.codes import check_channel
@@ -32,18 +33,13 @@ from texton.solve.phase import PhaseCanvas, magnitude_of, natural_magnitude
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import Adam
 from texton.solve.solver import Opening, Solver
-from texton.solve.views import Views, Windows, warped
+from texton.solve.views import Views, warped
 
 if TYPE_CHECKING:
     from texton.network.network import Encoder, Network
 
 LOUDEST = 2.5
 _GAP = 4  # pixels between pictures that are one
-_SMALLEST_WINDOW = 96
-# Receptive fields: below the first a texture's period is a few pixels, and to turn it is to lose
-# it; from the second on what is shown is a thing, and is to be known turned.
-_STIFF, _LIMP = 48, 112
-_SCALE, _DEGREES = 0.1, 10.0
 _HELD_OUT = [  # degrees, share of the image in a window, pixels
     (degrees, scale, shift)
     for degrees in (-5.0, 5.0)
@@ -264,26 +260,6 @@ class Maximisation:
         return windows(generators, field, window_of(size, field, stride))
 
 
-def window_of(size: Place, field: int, stride: int) -> Place:
-    """(height, width) of a window that a filter's receptive field fits in."""
-    least = max(_SMALLEST_WINDOW, field)
-    side = -(-least // stride) * stride
-    return min(size[0], side), min(size[1], side)
-
-
-def windows(
-    generators: Sequence[torch.Generator],
-    field: int,
-    window: Place,
-    reach: int | None = None,
-    meet: bool = True,
-) -> Windows:
-    """Windows turned and scaled as much as a receptive field allows."""
-    loose = min(1.0, max(0.0, (field - _STIFF) / (_LIMP - _STIFF)))
-    told = partial(Windows, generators, scale=loose * _SCALE, degrees=loose * _DEGREES)
-    return told(window, reach=reach, meet=meet)
-
-
 def strongest_of(folder: Path, network: Network, layer: str) -> Tensor:
     """(C,), every filter's strongest activation in an evidence folder.
 
@@ -315,13 +291,6 @@ def _square(photo: Tensor, size: int) -> Tensor:
     top, left = (photo.shape[2] - side) // 2, (photo.shape[3] - side) // 2
     cut = photo[..., top : top + side, left : left + side]
     return F.interpolate(cut, (size, size), mode="bilinear", antialias=True)
-
-
-def field_of(network: Network, layer: str) -> int:
-    """A layer's receptive field in pixels, measured where it cannot be added up; a lot, where it
-    has no end."""
-    field = network.layer(layer).receptive_field
-    return field or network.measured_layers[layer].receptive_field or 10_000
 
 
 def _repeated(units: Units, times: int) -> Units:

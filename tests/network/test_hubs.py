@@ -80,8 +80,12 @@ def test_a_transformer_of_hugging_face(folders: Path, run: Run) -> None:
     listed = run("layers", "--network", spec, "--json")
     assert listed.code == 0, listed.err
     assert "assumed ImageNet's mean and std" in listed.err
-    first = json.loads(listed.out)["layers"][0]
-    assert (first["name"], first["channels"]) == ("embeddings.patch_embeddings.projection", 16)
+    layers = {layer["name"]: layer for layer in json.loads(listed.out)["layers"]}
+    assert layers["embeddings.patch_embeddings.projection"]["channels"] == 16
+    assert (layers["layers.1"]["channels"], layers["layers.1"]["stride"]) == (16, 8)
+    made = run("filter", CAT, "layers.1:3", "--size", 40, "--steps", 2, "--network", spec, "--json")
+    assert made.code == 0, made.err
+    assert json.loads(made.out)["size"] == [32, 32]
 
 
 @pytest.mark.works(

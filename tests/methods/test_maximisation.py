@@ -93,6 +93,36 @@ def test_a_neuron_is_answered_at_its_place_alone(stripes: Network) -> None:
         maximize(stripes, "1", 0, at=(1, 2, 3))
 
 
+def test_a_neuron_far_from_the_middle_is_turned_about_itself() -> None:
+    class Sees(nn.Module):
+        """A blob of 9 pixels; what sees a hundred turns its views."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.blob = nn.Conv2d(3, 1, 9, padding=4)
+            self.far = nn.Conv2d(1, 1, 105, padding=52)
+            with torch.no_grad():
+                self.blob.weight.copy_(torch.full((1, 3, 9, 9), -1 / 81))
+                self.blob.weight[:, :, 2:7, 2:7] = 1 / 25
+                self.far.weight.zero_()
+                self.far.weight[0, 0, 52, 52] = 1
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen: torch.Tensor = self.far(self.blob(x))
+            return seen
+
+    made = maximize(Network(Sees(), mean=0.5), "far", 0, size=64, steps=30, at=(8, 52))
+    assert made.transfer is not None and 0.8 < made.transfer < 1.1
+
+
+def test_a_natural_neuron_is_brought_to_life(stripes: Network) -> None:
+    told = {"size": 32, "steps": 12, "natural": True, "at": (3, 3)}
+    made = [maximize(stripes, "1", 0, seed=seed, **told) for seed in range(4)]
+    assert all(x.status == "ok" for x in made)
+    both = maximize(stripes, "1", 0, diversity=2, **told)
+    assert both.steps == 12 and both.starts in (1, 2, 3)
+
+
 def test_several_pictures_of_a_filter_are_one_sheet(stripes: Network) -> None:
     made = maximize(stripes, "1", 0, size=32, steps=8, diversity=3)
     assert made.image.shape == (3, 68, 68)

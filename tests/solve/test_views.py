@@ -172,3 +172,18 @@ def test_presets_of_maximising_take_ever_more_steps() -> None:
     assert [MAXIMISING[name].steps for name in ("fast", "normal", "fine")] == [64, 256, 512]
     with pytest.raises(TextonError, match="use fast, normal, fine"):
         solver_settings("paper", presets=MAXIMISING)
+
+
+def test_a_window_is_turned_about_a_place_that_stays() -> None:
+    image = torch.zeros(1, 1, 41, 41)
+    image[0, 0, 30:33, 4:7] = 1
+    views = Windows(
+        drawn(0), (41, 41), reach=0, scale=0.2, degrees=30.0, about=(31.0 - 20, 5.0 - 20)
+    )
+    for index in range(8):
+        (view,) = views.at(index)
+        assert float(view(image)[0, 0, 31, 5]) > 0.95
+    dot = torch.zeros(1, 1, 41, 41)
+    dot[0, 0, 31, 5] = 1
+    turned = warped(dot, (41, 41), torch.tensor([0.5]), torch.tensor([0.9]), about=(11.0, -15.0))
+    assert int(turned.argmax()) == 31 * 41 + 5

@@ -70,7 +70,7 @@ MAXIMISING = {
 }
 
 # Of phases, in radians.
-_TURNING = replace(_RISING, learning_rate=0.5, opening=0)
+_TURNING = replace(_RISING, learning_rate=0.5)
 NATURAL = {name: replace(_TURNING, steps=x.steps) for name, x in MAXIMISING.items()}
 # From a photograph, which is not to be left far behind.
 ACCENTUATING = {

@@ -60,6 +60,7 @@ class Windows:
         scale: up to so much larger or smaller, 0.1 being a tenth.
         degrees: turned by up to so many.
         meet: whether the image's edges meet, as a spectrum's do.
+        about: (down, right) pixels from the middle, what it is turned and scaled about.
     """
 
     def __init__(
@@ -71,13 +72,17 @@ class Windows:
         scale: float = 0.0,
         degrees: float = 0.0,
         meet: bool = True,
+        about: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self._generators, self._size, self._reach = generators, size, reach
         self._scale, self._angle, self._meet = scale, math.radians(degrees), meet
+        self._about = about
         wider = (1 + scale) * (math.cos(self._angle) + math.sin(self._angle))
         self._source = size
         if scale or degrees:
-            self._source = math.ceil(size[0] * wider) + 2, math.ceil(size[1] * wider) + 2
+            far = 2 * max(map(abs, about))
+            height, width = (math.ceil(x * wider + far * (wider - 1)) + 2 for x in size)
+            self._source = height, width
         self._last: View = lambda image: image
 
     def at(self, index: int) -> Sequence[View]:
@@ -96,7 +101,7 @@ class Windows:
             return patch
         turned = self._angle * (2 * drawn[:, 2] - 1)
         scaled = 1 + self._scale * (2 * drawn[:, 3] - 1)
-        return warped(patch, self._size, turned, scaled)
+        return warped(patch, self._size, turned, scaled, about=self._about)
 
     def _patch(self, image: Tensor, draw: Tensor) -> Tensor:
         """(C, H, W) → (C, h, w): rows and columns, beyond an edge too."""
@@ -159,6 +164,7 @@ def warped(
     turned: Tensor,
     scaled: Tensor,
     shifted: tuple[float, float] = (0.0, 0.0),
+    about: tuple[float, float] = (0.0, 0.0),
 ) -> Tensor:
     """The middles of images (B, C, H, W), (B, C, h, w), bilinear, mirrored beyond an edge.
 
@@ -166,15 +172,18 @@ def warped(
         turned: (B,) radians.
         scaled: (B,) a window's share of the image: 1.1 shows a tenth more of it, smaller.
         shifted: (down, right) in pixels.
+        about: (down, right) pixels from the middle, what stays where it is.
     """
     height, width = images.shape[2:]
     cos, sin = turned.cos() * scaled, turned.sin() * scaled
-    rows, columns = (2 * x / extent for x, extent in zip(shifted, (height, width), strict=True))
+    down = shifted[0] + about[0] - cos * about[0] - sin * about[1]
+    right = shifted[1] + about[1] + sin * about[0] - cos * about[1]
+    rows, columns = 2 * down / height, 2 * right / width
     # affine_grid's unit is half the image: pixels keep their shape only so
     theta = torch.stack(
         [
-            torch.stack([cos * size[1] / width, -sin * size[0] / width, 0 * cos + columns], 1),
-            torch.stack([sin * size[1] / height, cos * size[0] / height, 0 * cos + rows], 1),
+            torch.stack([cos * size[1] / width, -sin * size[0] / width, columns], 1),
+            torch.stack([sin * size[1] / height, cos * size[0] / height, rows], 1),
         ],
         1,
     )

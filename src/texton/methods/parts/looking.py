@@ -34,11 +34,12 @@ def windows(
     window: Place,
     reach: int | None = None,
     meet: bool = True,
+    about: tuple[float, float] = (0.0, 0.0),
 ) -> Windows:
     """Windows turned and scaled as much as a receptive field allows."""
     loose = min(1.0, max(0.0, (field - _STIFF) / (_LIMP - _STIFF)))
     told = partial(Windows, generators, scale=loose * _SCALE, degrees=loose * _DEGREES)
-    return told(window, reach=reach, meet=meet)
+    return told(window, reach=reach, meet=meet, about=about)
 
 
 def field_of(network: Network, layer: str) -> int:

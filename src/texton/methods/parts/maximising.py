@@ -18,7 +18,7 @@ from texton.errors import TextonError
 from texton.evidence.format import Evidence
 from texton.images.files import as_saved, read_image
 from texton.images.folder import images_in
-from texton.methods.method import OnStep
+from texton.methods.method import STARTS, STEPS, OnStep
 from texton.methods.parts.classifier import CLASS, class_encoder
 from texton.methods.parts.looking import field_of, window_of, windows
 from texton.methods.parts.setup import bytes_each, finished, run
@@ -92,7 +92,7 @@ class Maximisation:
             raise TextonError(f"'{wanted.layer}' is silent on noise: choose another layer")
         if wanted.place:
             check_place(wanted.place, (code.shape[2], code.shape[3]), wanted.layer)
-
+        self._extent = code.shape[2], code.shape[3]
         self.channels: int = code.shape[1]
 
     @property
@@ -212,6 +212,7 @@ class Maximisation:
                         one * torch.tensor(degrees).deg2rad(),
                         one * scale,
                         (shift, shift),
+                        self._about,
                     )
                 )
                 for degrees, scale, shift in _HELD_OUT
@@ -235,8 +236,21 @@ class Maximisation:
         if self._wanted.layer == CLASS:
             return None
         where = torch.ones(1, 1, 1, device=self._compute.device)
+        if self._wanted.place:
+            where = torch.zeros(1, *self._extent, device=self._compute.device)
+            where[0][self._wanted.place] = 1
         lift = Activation(self._network.preactivation(self._wanted.layer), units, where)
         return Opening(lift, maximise.activation)
+
+    @property
+    def _about(self) -> tuple[float, float]:
+        """Where the neuron is, (down, right) pixels from the middle: it is turned about itself."""
+        if not self._wanted.place:
+            return 0.0, 0.0
+        stride = self._network.layer(self._wanted.layer).stride
+        pairs = zip(self._wanted.place, self._extent, strict=True)
+        down, right = ((at - (count - 1) / 2) * stride for at, count in pairs)
+        return down, right
 
     def _code(self, images: Tensor) -> Tensor:
         """What the layer says of images, in float32."""
@@ -255,7 +269,8 @@ class Maximisation:
             return windows(generators, size[0], size)
         field = field_of(self._network, layer)
         if self._wanted.place:
-            return windows(generators, field, size, reach=min(field // 4, 16))
+            reach = min(field // 4, 16)
+            return windows(generators, field, size, reach=reach, about=self._about)
         stride = self._network.layer(layer).stride
         return windows(generators, field, window_of(size, field, stride))
 
@@ -314,6 +329,8 @@ def _as_one(facets: list[Result]) -> Result:
     for key in facets[0].figures:
         known = [x for facet in facets if (x := facet.figures[key]) is not None]
         figures[key] = sum(known) / len(known) if known else None
+        if key in (STEPS.key, STARTS.key) and known:
+            figures[key] = max(known)  # they are counts, and side by side
     dead = all(facet.status == "dead" for facet in facets)
     return replace(
         facets[0],

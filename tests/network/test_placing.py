@@ -88,6 +88,14 @@ def test_what_is_no_chain_is_measured(gated: bool) -> None:
     assert placing(network, "last", (60, 60), (30, 30)) is placed, "once a network"
 
 
+def test_rows_may_be_padded_otherwise_than_columns() -> None:
+    def padded() -> nn.Module:
+        return nn.Sequential(nn.ZeroPad2d((0, 3, 1, 2)), conv(1, 2, 4, 3), conv(2, 2, 2))
+
+    placed = placing(Network(padded(), channels=1), "2", (60, 60), (19, 19))
+    assert placed.exact and placed.pixel(7, 5) == seen(padded(), 7, 5)
+
+
 def test_padding_keeps_units_apart() -> None:
     """As EfficientNets are written: a layer that pads, and in it a convolution that does not."""
 

@@ -119,18 +119,13 @@ def _of(value: Any, axis: int) -> int:
 
 
 def _measured(network: Network, layer: Layer) -> Placing | None:
-    oblong = any(
-        len(set(part.kernel_size)) > 1
-        for part in network.module.modules()
-        if isinstance(part, nn.Conv2d)
-    )
     firsts = []
     with _Ungated():
-        for axis in (2, 3) if oblong else (3,):
+        for axis in (2, 3):  # padding may be lopsided in one of them
             if (centre := network.edges(layer.name, axis).centre()) is None:
                 return None
             firsts.append(centre)
-    return Placing((firsts[0], firsts[-1]), layer.strides)
+    return Placing((firsts[0], firsts[1]), layer.strides)
 
 
 class _Ungated(TorchFunctionMode):

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import texton
 from tests.evidence.scans import FILTERS, SIZE, Inline, asked, layer_bytes, scan, write_pictures
 from tests.evidence.scans import SOURCE as NETWORK_SOURCE
 from tests.helpers import Run, assert_refused
-from texton.evidence.format import Evidence
-from texton.evidence.geometry import considered
+from texton.evidence.format import Evidence, Place
+from texton.evidence.geometry import considered, measure_layers
 from texton.evidence.looking import Known
-from texton.evidence.patches import crop, patches
+from texton.evidence.patches import crop, field_box, patches
 from texton.evidence.pictures import PictureList, Scanned
 from texton.jobs import scan as scanning
 
@@ -333,3 +334,32 @@ def test_layers_files_that_are_damaged_are_told_in_a_line(found: Evidence, tmp_p
         Evidence.open(root).layer("5")
     with pytest.raises(texton.TextonError, match="no evidence in"):
         Evidence.open(tmp_path / "nowhere")
+
+
+def test_fields_and_strides_may_be_oblong() -> None:
+    """What a unit sees is found by gradient, and lies in the middle of its patch."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, (3, 2), stride=(1, 2), padding=(1, 0)), nn.Conv2d(4, 4, (5, 2))
+    )
+    (layer,) = measure_layers(texton.load_network(module), ["1"], 40)
+    image = torch.rand(1, 3, 40, 40, requires_grad=True)
+    code = module(image)
+    for row, column in ((3, 4), (7, 9)):
+        (slope,) = torch.autograd.grad(code[0, :, row, column].sum(), image, retain_graph=True)
+        box = field_box(layer, Place(0, row, column, 0.0), 40, 40)
+        sides = zip((box.top, box.left), (box.bottom, box.right), (2, 3), strict=True)
+        for begins, ends, axis in sides:
+            hit = slope.abs().sum((0, 1, 5 - axis)).nonzero().flatten()
+            before, after = int(hit[0]) - begins, ends - 1 - int(hit[-1])
+            assert min(before, after) >= 0 and abs(before - after) <= 1
+    rows, columns, aside = considered(layer, tuple(code.shape[2:]), (40, 40))
+    assert aside and rows.stop <= code.shape[2] and columns.stop <= code.shape[3]
+
+
+def test_without_padding_no_picture_counts_as_cut(place: Path) -> None:
+    bare = texton.load_network(f"{place / 'small.py'}:bare")
+    (layer,) = measure_layers(bare, ["4"], SIZE)
+    code = bare.encode(torch.rand(1, 3, SIZE, SIZE), "4")["4"]
+    rows, columns, aside = considered(layer, tuple(code.shape[2:]), (SIZE, SIZE))
+    assert (rows.stop, columns.stop) == tuple(code.shape[2:]) and not aside

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor
 from texton.errors import TextonError, first_line, near_names
 from texton.evidence import exact
 from texton.evidence.manifest import EvidenceLayer, EvidenceManifest
-from texton.evidence.pictures import PictureList, Scanned
+from texton.evidence.pictures import PictureList, Scanned, content_hash
 from texton.evidence.state import Array, LayerState, edges
 from texton.evidence.strongest import NOBODY, band
 from texton.images.files import read_image
@@ -29,6 +30,12 @@ BANDS = {"q99": (0.99, 0.999), "q90": (0.90, 0.99), "q50": (0.50, 0.90)}
 _PER_BAND = 3
 _ANY_ARRAY = 200_000_000  # bytes: larger ones no scan writes
 Text = str | os.PathLike[str]
+
+# What reading a damaged .npz raises: packed otherwise, encrypted, a header that asks for petabytes.
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -216,7 +223,7 @@ class Evidence:
     @property
     def channels(self) -> int:
         """Of the pictures."""
-        return int(self.manifest.settings.get("channels", 3))
+        return int(self.manifest.settings["channels"])
 
     def layer(self, name: str) -> LayerEvidence:
         """The filters of a layer; kept once read.
@@ -255,9 +262,40 @@ class Evidence:
         """A picture (1, C, H, W) as it was scanned.
 
         Raises:
-            TextonError: it is no longer there, or cannot be read.
+            TextonError: it is no longer there, has changed since, or cannot be read.
         """
-        return read_image(self.path(picture), self.size, channels=self.channels)
+        path = self.path(picture)
+        self._check_unchanged(path, self.pictures[picture])
+        return read_image(path, self.size, channels=self.channels)
+
+    def still_there(self, places: Iterable[Place]) -> Iterator[tuple[Place, Tensor]]:
+        """Places with their pictures, those left out that have vanished or changed since.
+
+        Raises:
+            TextonError: that is all of them.
+        """
+        found, lost = False, None
+        for place in places:
+            try:
+                image = self.read(place.picture)
+            except TextonError as error:
+                lost = error
+                continue
+            found = True
+            yield place, image
+        if lost is not None and not found:
+            raise TextonError(f"what was scanned is no longer there: {lost}")
+
+    def _check_unchanged(self, path: Path, scanned: Scanned) -> None:
+        """Its content is looked at only where its size or time is another than it was."""
+        try:
+            now = path.stat()
+            like = (now.st_size, now.st_mtime_ns) == (scanned.size, scanned.mtime)
+            if like or content_hash(path) == scanned.content:
+                return
+        except (OSError, ValueError):
+            return  # reading it says why
+        raise TextonError(f"'{path}' has changed since it was scanned")
 
 
 def read_manifest(root: Path) -> EvidenceManifest:
@@ -287,7 +325,7 @@ def read_layer(path: Path) -> LayerState:
     """
     try:
         return LayerState.of(read_arrays(path))
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise TextonError(
             f"'{path}' cannot be read ({first_line(error)}): scan the folder anew"
         ) from None
@@ -297,7 +335,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
     """The arrays of an ``.npz``; none that is pickled.
 
     Raises:
-        OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile: it is damaged.
+        `UNREADABLE`: it is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         if sum(info.file_size for info in archive.infolist()) > _ANY_ARRAY:

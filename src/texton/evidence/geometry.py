@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 
 from texton.evidence.manifest import EvidenceLayer
 from texton.network.device import Compute, choose_compute
+from texton.network.layers import Layer
 from texton.network.network import Network
+from texton.network.receptive import Edges
 
 _MOST_OF_IT = 0.95
 _LEFT = 1 / 3  # of a map, or nothing of it is set aside
@@ -34,12 +37,25 @@ def measure_layers(network: Network, names: Sequence[str], size: int) -> tuple[E
                 filters=layer.channels,
                 stride=layer.stride,
                 field=field,
-                first=(0, 0) if field is None else (rows[name].begins, columns[name].begins),
+                first=_first(layer, rows[name], columns[name]),
                 effective=_effective_field(network, name, size) if larger else None,
                 rectifies=layer.rectifies,
+                strides=None if set(layer.strides) == {layer.stride} else layer.strides,
             )
         )
     return tuple(layers)
+
+
+def _first(layer: Layer, *axes: Edges) -> tuple[int, int]:
+    """Where the square begins that unit (0, 0) sees: around what it sees, if that is oblong."""
+    field, firsts = layer.receptive_field, []
+    for edges, stride in zip(axes, layer.strides, strict=True):
+        own = edges.widest()
+        if field is None or own is None:  # told by a bound: units are taken to lie evenly
+            firsts.append(0 if field is None else math.floor((stride - field) / 2))
+        else:
+            firsts.append(edges.begins - (field - own) // 2)
+    return firsts[0], firsts[1]
 
 
 def considered(
@@ -49,7 +65,7 @@ def considered(
 
     What lies beyond its edge is padding, which excites filters that no picture does. Where less
     than a third of the map would be left it is taken whole. The bool tells whether anything was
-    set aside, or would have to be.
+    set aside.
 
     Args:
         code, image: height and width.
@@ -57,20 +73,22 @@ def considered(
     whole = slice(0, code[0]), slice(0, code[1])
     if layer.field is None:
         return *whole, False
+    strides = layer.strides or (layer.stride, layer.stride)
     inner = [
-        _inside(layer.first[axis], layer.stride, layer.field, code[axis], image[axis])
+        _inside(layer.first[axis], strides[axis], layer.field, code[axis], image[axis])
         for axis in (0, 1)
     ]
     left = [max(0, last - first) for first, last in inner]
     if left[0] * left[1] < _LEFT * code[0] * code[1]:
         return *whole, False
-    return slice(*inner[0]), slice(*inner[1]), True
+    rows, columns = slice(*inner[0]), slice(*inner[1])
+    return rows, columns, (rows, columns) != whole
 
 
-def _inside(first: int, stride: int, field: int, count: int, extent: int) -> tuple[int, int]:
+def _inside(first: int, stride: float, field: int, count: int, extent: int) -> tuple[int, int]:
     """Units from and to (not included) whose field lies in the image."""
-    start = max(0, -(first // stride))
-    last = (extent - field - first) // stride
+    start = max(0, -math.floor(first / stride))
+    last = math.floor((extent - field - first) / stride)
     return start, min(count, last + 1)
 
 

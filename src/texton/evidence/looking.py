@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from texton.errors import TextonError, first_line
-from texton.evidence.pictures import Scanned
+from texton.evidence.pictures import Scanned, content_hash
 from texton.images.files import read_image, to_pillow
 from texton.images.folder import SUFFIXES
 from texton.images.opening import MAX_PIXELS, MIN_SIDE
@@ -64,7 +64,7 @@ def look(root: Path, number: int, path: str, size: int, channels: int) -> Scanne
     try:
         status = file.stat()
         told |= {"size": status.st_size, "mtime": status.st_mtime_ns}
-        content = _content_hash(file)
+        content = content_hash(file)
         return Scanned(**told, status="ok", content=content, look=_look_of(file, size, channels))
     except (TextonError, OSError) as error:
         told = {"size": 0, "mtime": 0, **told}
@@ -137,11 +137,6 @@ class Known:
 def picture_hash(scanned: Scanned) -> int:
     """The 64 bits that decide what is drawn of a picture."""
     return int(scanned.content, 16)
-
-
-def _content_hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def _file_hash(path: str, root: int, size: int, mtime: int) -> int:

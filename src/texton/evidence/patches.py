@@ -51,8 +51,7 @@ def field_box(layer: EvidenceLayer, place: Place, height: int, width: int) -> Bo
     """
     if layer.field is None:
         return Box(0, 0, height, width)
-    top = layer.first[0] + place.row * layer.stride
-    left = layer.first[1] + place.column * layer.stride
+    top, left = layer.origin(place.row, place.column)
     return Box(top, left, top + layer.field, left + layer.field)
 
 
@@ -60,7 +59,9 @@ def effective_box(layer: EvidenceLayer, place: Place, height: int, width: int) -
     """The square around a unit's centre that most of its gradient comes from, in the picture."""
     box = field_box(layer, place, height, width)
     if layer.field is None:  # centres of units that see everything lie in line
-        middle = [(at + 0.5) * layer.stride for at in (place.row, place.column)]
+        strides = layer.strides or (layer.stride, layer.stride)
+        at = (place.row, place.column)
+        middle = [(i + 0.5) * stride for i, stride in zip(at, strides, strict=True)]
     else:
         middle = [(box.top + box.bottom) / 2, (box.left + box.right) / 2]
     half = (layer.effective or layer.field or 2 * max(height, width)) / 2
@@ -73,9 +74,14 @@ def cut(image: Tensor, layer: EvidenceLayer, place: Place, outside: str = "grey"
 
     What lies outside the picture is grey or its reflection. Where the field is larger than the
     picture it is the whole picture, dimmed outside the effective field.
+
+    Raises:
+        TextonError: nothing of the place lies in the picture.
     """
     height, width = image.shape[2:]
     box = field_box(layer, place, height, width)
+    if not (box.top < height and box.left < width and box.bottom > 0 and box.right > 0):
+        raise TextonError(f"{layer.name} has no row {place.row}, column {place.column} there")
     if layer.field is None or layer.field > max(height, width):
         seen = effective_box(layer, place, height, width)
         shown = _dimmed(image, seen)
@@ -109,10 +115,9 @@ def patches(
     cuts = []
     for place in found.places(channel, which):
         try:
-            image = evidence.read(place.picture)
+            cuts.append(cut(evidence.read(place.picture), found.layer, place, outside))
         except TextonError:
             continue
-        cuts.append(cut(image, found.layer, place, outside))
     return cuts
 
 

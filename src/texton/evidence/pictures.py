@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from texton.errors import TextonError, first_line
 from texton.reading import read_json, take, take_optional, to_json
 
 Status = Literal["ok", "copy", "unreadable"]
 _STATUSES: tuple[Status, ...] = ("ok", "copy", "unreadable")
+_HASH, _LOOK = re.compile("[0-9a-f]{16}"), re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ class Scanned:
         )
         if Path(scanned.path).is_absolute() or ".." in Path(scanned.path).parts:
             raise ValueError("a picture outside its folder")
+        if not scanned.path or "\0" in scanned.path or min(scanned.root, scanned.size) < 0:
+            raise ValueError("no picture's path, root or size")
+        if status == "ok" and not (
+            _HASH.fullmatch(scanned.content) and _LOOK.fullmatch(scanned.look)
+        ):
+            raise ValueError("a picture without its hashes")
         return scanned
 
 
@@ -104,7 +114,19 @@ class PictureList(Sequence[Scanned]):
         return next(self.read(index, index + 1))
 
     def __iter__(self) -> Iterator[Scanned]:
-        return self.read(0, len(self))
+        """All of them.
+
+        Raises:
+            TextonError: the file is damaged.
+        """
+        read = 0
+        try:
+            for scanned in self.read(0, len(self)):
+                yield scanned
+                read += 1
+        except (OSError, ValueError) as error:
+            said = f"'{self.file}' is damaged in line {read + 1} ({first_line(error)})"
+            raise TextonError(f"{said}: scan into another --out") from None
 
     def read(self, start: int, stop: int) -> Iterator[Scanned]:
         """Some that follow each other."""
@@ -127,6 +149,16 @@ class PictureList(Sequence[Scanned]):
             os.fsync(file.fileno())
         new = np.flatnonzero(np.frombuffer(content, np.uint8) == 10) + 1 + self.starts[-1]
         self.starts = np.concatenate([self.starts, new])
+
+
+def content_hash(file: Path) -> str:
+    """64 bits of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def _line_starts(path: Path) -> np.ndarray[Any, Any]:

@@ -134,5 +134,11 @@ def _check(arrays: dict[str, Array]) -> None:
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"its '{name}' has another shape")
-    if arrays["pictures"].min() < 0:
-        raise ValueError("its 'pictures' are below zero")
+    pictures, aside = arrays["pictures"]
+    if not 0 <= aside <= pictures:
+        raise ValueError("its 'pictures' are no numbers of pictures")
+    for name in ("active", "broken", "drawn"):
+        if arrays[name].min() < 0 or arrays[name].max() > pictures:
+            raise ValueError(f"its '{name}' are no numbers of its pictures")
+    if not np.isfinite(arrays["value"]).all():
+        raise ValueError("its 'value' holds what is no number")

@@ -27,6 +27,7 @@ from texton.jobs.engines.local import available_cores
 from texton.jobs.lock import hold
 from texton.jobs.pictures import TEMPORARY
 from texton.jobs.scan_work import PARTS, Block, PartFile, Scanning, ScanWork, write_arrays
+from texton.reading import whole_number
 from texton.version import __version__
 
 if TYPE_CHECKING:
@@ -116,6 +117,11 @@ class Scan:
     def __init__(self, root: Path, manifest: EvidenceManifest) -> None:
         self.root, self.manifest = root, manifest
         self.pictures = PictureList(root / "pictures.jsonl")
+        listed = max([0, *(x.end for x in manifest.extents), *(end for _, end in manifest.done)])
+        if listed > len(self.pictures):
+            raise TextonError(
+                f"'{self.pictures.file}' lacks pictures that were scanned: use another --out"
+            )
 
     def save(self, manifest: EvidenceManifest) -> None:
         """Commit another manifest."""
@@ -198,11 +204,13 @@ class Scan:
             states = (self._merged(number, parts) for number in range(len(self.manifest.layers)))
             self._commit(states, parts)
         for path in (self.root / PARTS).glob("*.npz"):
-            path.unlink(missing_ok=True)
+            with suppress(IsADirectoryError):
+                path.unlink(missing_ok=True)
 
     def _commit(self, states: Iterable[LayerState], parts: Sequence[PartFile]) -> None:
         before = self.manifest.state
-        number = int(before.rpartition("-")[2] or 0) + 1 if before else 1
+        counted = before.rpartition("-")[2]
+        number = whole_number(counted) + 1 if counted.isdigit() else 1
         folder = self.root / f"layers-{number}"
         shutil.rmtree(folder, ignore_errors=True)  # of a merge that was killed
         for layer, state in zip(self.manifest.layers, states, strict=True):
@@ -231,7 +239,8 @@ class Scan:
         taken: set[tuple[int, int]] = set()
         kept = []
         files = sorted((self.root / PARTS).glob("*.npz"))
-        read = [part for path in files if (part := PartFile.read(path)) is not None]
+        layers = self.manifest.layers
+        read = [part for path in files if (part := PartFile.read(path, layers)) is not None]
         for part in sorted(read, key=lambda part: -len(part.done)):
             if not part.done or not blocks.issuperset(part.done):
                 continue

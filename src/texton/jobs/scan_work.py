@@ -16,7 +16,7 @@ import numpy as np
 
 from texton.errors import TextonError
 from texton.evidence.format import read_arrays, read_manifest
-from texton.evidence.manifest import EvidenceManifest
+from texton.evidence.manifest import EvidenceLayer, EvidenceManifest
 from texton.evidence.pictures import PictureList, Scanned
 from texton.evidence.state import Array, LayerState
 from texton.jobs.allocator import settle_allocator
@@ -187,8 +187,8 @@ class PartFile:
     arrays: Mapping[str, Array]
 
     @classmethod
-    def read(cls, path: Path) -> PartFile | None:
-        """None of a file that is damaged: its blocks are done again."""
+    def read(cls, path: Path, layers: Sequence[EvidenceLayer]) -> PartFile | None:
+        """None of a file that is damaged, or of other layers: its blocks are done again."""
         try:
             arrays = read_arrays(path)
             done, skipped = arrays["done"], arrays["skipped"]
@@ -196,10 +196,13 @@ class PartFile:
                 return None
             if skipped.dtype != np.int64 or skipped.ndim != 1:
                 return None
+            ranges = tuple((int(start), int(end)) for start, end in done)
+            part = cls(path, ranges, tuple(int(number) for number in skipped), arrays)
+            if any(len(part.layer(n).active) != x.filters for n, x in enumerate(layers)):
+                return None
         except Exception:  # noqa: BLE001 - whatever is wrong with it
             return None
-        ranges = tuple((int(start), int(end)) for start, end in done)
-        return cls(path, ranges, tuple(int(number) for number in skipped), arrays)
+        return part
 
     def layer(self, number: int) -> LayerState:
         """What it knows of a layer.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,10 @@ from texton.methods.result import Result, Unit
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from texton.evidence.format import Evidence
     from texton.methods.parts.composition import Contributions, Peak, Wiring
     from texton.network.network import Network
 
-_MOST_PICTURES = 64  # of a folder: each is run for every call
 _PLACES = 16
 
 
@@ -88,38 +88,41 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
 
     check(task)
     compute = task.network.suited(choose_compute(task.device).exact())
+    source = _source(task)
     for unit in task.units:
         started = time.perf_counter()
         layer, channel = unit.layer or "", unit.channel or 0
         wiring = wiring_of(task.network, layer)
-        peaks = _peaks(task, layer, channel)
+        peaks = _peaks(task, source, layer, channel)
         found = contributions(task.network, wiring, channel, peaks, compute)
         yield _result(task, unit, wiring, found, peaks, started, on_step)
 
 
-def _peaks(task: Task, layer: str, channel: int) -> list[Peak]:
-    """The places that excite a filter most, one a picture."""
-    from texton.evidence.format import Evidence, exists
+def _source(task: Task) -> Evidence | Tensor:
+    """What a folder says of the layers, scanned or gathered now; or the one picture."""
     from texton.images.files import read_image
-    from texton.images.folder import images_in
+    from texton.methods.parts.patching import open_evidence
+
+    source, size = task.options.pictures, task.size or METHOD.size
+    if not source.is_dir():
+        return read_image(source, size, channels=task.network.channels)
+    layers = list(dict.fromkeys(unit.layer or "" for unit in task.units))
+    return open_evidence(source, task.network, layers, size, task.device)
+
+
+def _peaks(task: Task, source: Evidence | Tensor, layer: str, channel: int) -> list[Peak]:
+    """The places that excite a filter most, one a picture; those that have vanished left out."""
+    from texton.evidence.format import Evidence
     from texton.methods.parts.composition import strongest_places
     from texton.network.device import choose_compute
 
-    source: Path = task.options.pictures
-    if source.is_dir() and exists(source):
-        evidence = Evidence.open(source)
-        if evidence.manifest.weights_hash != task.network.weights_hash:
-            raise TextonError(f"'{source}' was scanned with other weights: scan it with these")
-        places = evidence.layer(layer).places(channel)[:_PLACES]
-        return [(evidence.read(x.picture), x.row, x.column) for x in places]
-    files = images_in(source) if source.is_dir() else [source]
-    if not files:
-        raise TextonError(f"there is neither evidence nor a picture in '{source}'")
-    size, channels = task.size or METHOD.size, task.network.channels
-    images = (read_image(file, size, channels=channels) for file in files[:_MOST_PICTURES])
-    compute = task.network.suited(choose_compute(task.device))
-    found = strongest_places(task.network, layer, [channel], images, compute)[channel]
-    return [peak for _, peak in islice(found, _PLACES)]
+    if not isinstance(source, Evidence):
+        compute = task.network.suited(choose_compute(task.device))
+        found = strongest_places(task.network, layer, [channel], [source], compute)[channel]
+        return [peak for _, peak in found]
+    places = source.layer(layer).places(channel)[:_PLACES]
+    read = source.still_there(places)
+    return [(image, place.row, place.column) for place, image in read]
 
 
 def _result(
@@ -187,12 +190,16 @@ def _textures(
 
 def _seen(task: Task, unit: Unit, image: Tensor, row: int, column: int) -> Tensor:
     """What of a picture excites the filter most: as much as one unit sees, (C, h, w)."""
+    from texton.network.placing import placing
+
     layer = task.network.layer(unit.layer or "")
     height, width = image.shape[2:]
+    code = math.ceil(height / layer.strides[0]), math.ceil(width / layer.strides[1])
+    centre = placing(task.network, layer.name, (height, width), code).pixel(row, column)
     side = min(layer.receptive_field or max(height, width), height, width)
     top, left = (
-        min(max(round((at + 0.5) * layer.stride - side / 2), 0), most - side)
-        for at, most in ((row, height), (column, width))
+        min(max(round(at - (side - 1) / 2), 0), most - side)
+        for at, most in zip(centre, (height, width), strict=True)
     )
     return image[0, :, top : top + side, left : left + side]
 

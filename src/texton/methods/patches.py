@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from texton.evidence.format import LayerEvidence
-    from texton.methods.parts.patching import Patches
+    from texton.methods.parts.patching import Patches, Projected
     from texton.network.network import Network
 
 NONE = "none"
@@ -101,7 +101,7 @@ def _result(task: Task, unit: Unit, cutting: Patches, on_step: OnStep | None) ->
         (f"q{100 * low:g}-{100 * high:g}", cutting.plain(channel, name))
         for name, (low, high) in BANDS.items()
     ]
-    texture = _texture(task, unit, cutting, on_step)
+    texture = _texture(task, unit, cutting, made, on_step)
     heading = _heading(unit, figures)
     strip = draw_strip(heading, texture, strongest, weaker, task.network.bands)
     image = as_saved(as_image(strip, task.network.channels))
@@ -137,7 +137,9 @@ def _heading(unit: Unit, figures: dict[str, float | None]) -> str:
     return f"{unit}   " + "   ".join(told)
 
 
-def _texture(task: Task, unit: Unit, cutting: Patches, on_step: OnStep | None) -> Tensor | None:
+def _texture(
+    task: Task, unit: Unit, cutting: Patches, made: Sequence[Projected], on_step: OnStep | None
+) -> Tensor | None:
     """What the filter extracts from the picture that excites it most; grey if there is none."""
     import torch
 
@@ -147,10 +149,9 @@ def _texture(task: Task, unit: Unit, cutting: Patches, on_step: OnStep | None) -
     told = task.options
     if told.texture == NONE:
         return None
-    places = cutting.found.places(unit.channel or 0)
-    if not places:
+    if not made:
         return torch.full((task.network.channels, told.edge, told.edge), 0.5)
-    photo = fit_planes(cutting.evidence.read(places[0].picture), told.edge, enlarge=False)
+    photo = fit_planes(cutting.evidence.read(made[0].patch.place.picture), told.edge, enlarge=False)
     solved = {"preset": told.texture, "seed": told.seed, "device": task.device}
     channels = [unit.channel or 0]
     found = iter_filters(photo, task.network, unit.layer or "", channels, on_step=on_step, **solved)

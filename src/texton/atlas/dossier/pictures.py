@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import pad
 
 from texton.errors import TextonError
 from texton.evidence.format import Evidence, Place
 from texton.evidence.manifest import EvidenceLayer
-from texton.evidence.patches import Box, cut, field_box
+from texton.evidence.patches import cut
 from texton.images.files import to_pillow
 from texton.network.device import choose_compute
 
@@ -74,10 +74,8 @@ class Sprites:
         for at, (_, place) in enumerate(places):
             image = self._read(place.picture)
             if image is not None:
-                patch = cut(image, about, place, outside="reflect").image
-                fitted = _fitted(to_pillow(patch).convert("RGB"))
-                across, down = (TILE - fitted.width) // 2, (TILE - fitted.height) // 2
-                row.paste(fitted, (at * TILE + across, down))
+                with suppress(TextonError):
+                    self._put(row, at, cut(image, about, place, outside="reflect").image)
         return _webp(row)
 
     def projections(self, layer: str, channel: int) -> bytes | None:
@@ -93,10 +91,15 @@ class Sprites:
         for at, place in enumerate(places):
             image = self._read(place.picture)
             if image is not None:
-                fitted = _fitted(to_pillow(_projected(projector, image, about, channel, place)))
-                across, down = (TILE - fitted.width) // 2, (TILE - fitted.height) // 2
-                row.paste(fitted.convert("RGB"), (at * TILE + across, down))
+                with suppress(TextonError):
+                    self._put(row, at, _projected(projector, image, about, channel, place))
         return _webp(row)
+
+    def _put(self, row: Image.Image, at: int, patch: Tensor) -> None:
+        bands = self._network().bands if len(patch) not in (1, 3) else None
+        fitted = _fitted(to_pillow(patch, bands).convert("RGB"))
+        across, down = (TILE - fitted.width) // 2, (TILE - fitted.height) // 2
+        row.paste(fitted, (at * TILE + across, down))
 
     def projectable(self, layer: str) -> bool:
         """Whether there are projections: not of a layer whose rectifiers no rule is defined for."""
@@ -146,32 +149,12 @@ class Sprites:
 def _projected(
     projector: Projector, image: Tensor, about: EvidenceLayer, channel: int, place: Place
 ) -> Tensor:
-    """(C, h, w) in [0, 1]: a projection, cut as the patch is.
-
-    The picture is cut before, at whole strides, to what the unit sees: pools fall as before.
-    """
+    """(C, h, w) in [0, 1]: a projection, cut as the patch is."""
+    from texton.methods.parts.patching import slopes_at
     from texton.methods.parts.projecting import shown
 
-    height, width = image.shape[2:]
-    box = field_box(about, place, height, width)
-    if about.field is None or about.field > max(height, width):
-        box = Box(0, 0, height, width)
-    step = about.stride
-    top, left = max(0, box.top // step * step), max(0, box.left // step * step)
-    bottom, right = (
-        min(-(-end // step) * step, most)
-        for end, most in ((box.bottom, height), (box.right, width))
-    )
-    cell = torch.tensor([[place.row - top // step, place.column - left // step]])
-    part = image[:, :, top:bottom, left:right]
-    slopes = projector.project(part, channel, cell).slopes
-    inside = box.inside(height, width)
-    picture: Tensor = shown(slopes)[
-        0, :, inside.top - top : inside.bottom - top, inside.left - left : inside.right - left
-    ]
-    around = (inside.left - box.left, box.right - inside.right)
-    above = (inside.top - box.top, box.bottom - inside.bottom)
-    return pad(picture, (*around, *above), value=0.5)
+    slopes = slopes_at(projector, image, about, channel, place)
+    return cut(shown(slopes), about, place).image
 
 
 def _fitted(picture: Image.Image) -> Image.Image:

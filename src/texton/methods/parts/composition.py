@@ -61,7 +61,11 @@ class Wiring:
         return pad(entering, around, "constant" if mode == "zeros" else mode)
 
     def window(self, padded: Tensor, channel: int, row: int, column: int) -> Tensor:
-        """(B, I/groups, kh, kw): what the kernel of a filter meets at a place of its map."""
+        """(B, I/groups, kh, kw): what the kernel of a filter meets at a place of its map.
+
+        Raises:
+            TextonError: the map has no such place.
+        """
         down, across = (
             slice(at * step, at * step + reach * (kernel - 1) + 1, reach)
             for at, step, reach, kernel in zip(
@@ -73,7 +77,10 @@ class Wiring:
             )
         )
         read = self.inputs(channel)
-        return padded[:, read.start : read.stop, down, across]
+        met = padded[:, read.start : read.stop, down, across]
+        if met.shape[2:] != self.weight.shape[2:]:
+            raise TextonError(f"{self.layer} has no row {row}, column {column} there")
+        return met
 
 
 def wiring_of(network: Network, layer: str) -> Wiring:

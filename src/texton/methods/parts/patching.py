@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,23 +52,23 @@ class Patches:
         )
 
     def of(self, channel: int, which: str = "top", most: int = 9) -> list[Projected]:
-        """A filter's patches, the strongest first; pictures that have vanished are left out."""
+        """A filter's patches, the strongest first; pictures that have vanished are left out.
+
+        Raises:
+            TextonError: that is all of them.
+        """
         made = []
-        for place in self.found.places(channel, which)[:most]:
-            try:
-                image = self.evidence.read(place.picture)
-            except TextonError:
-                continue
+        for place, image in self.evidence.still_there(self.found.places(channel, which)[:most]):
             patch = cut(image, self.found.layer, place)
             made.append(Projected(patch, self._projection(image, channel, place)))
         return made
 
     def plain(self, channel: int, which: str) -> list[Tensor]:
-        """Patches (C, h, w) alone."""
-        kept, self._projectors = self._projectors, []
-        made = self.of(channel, which)
-        self._projectors = kept
-        return [one.patch.image for one in made]
+        """Patches (C, h, w) alone; none where all pictures have vanished."""
+        with suppress(TextonError):
+            read = self.evidence.still_there(self.found.places(channel, which))
+            return [cut(image, self.found.layer, place).image for place, image in read]
+        return []
 
     def _projection(self, image: Tensor, channel: int, place: Place) -> Tensor | None:
         """(C, h, w) around grey."""
@@ -76,35 +78,39 @@ class Patches:
         return cut(shown(slopes), self.found.layer, place).image
 
     def _slopes(self, image: Tensor, channel: int, place: Place) -> Tensor:
-        """(1, C, H, W) as large as the image, from a window around the field: far fewer pixels.
-
-        A window that begins on the layer's grid holds the same unit with the same value; where
-        it does not, as behind upsampling, the whole image is taken.
-        """
-        top, left, bottom, right = window(self.found.layer, place, *image.shape[2:])
-        stride = self.found.layer.stride
-        at = torch.tensor([[place.row - top // stride, place.column - left // stride]])
-        try:
-            part = image[:, :, top:bottom, left:right]
-            value, slopes = self._project(part, channel, at)
-            if abs(value - place.value) <= _CLOSE * abs(place.value):
-                whole = torch.zeros_like(image)
-                whole[:, :, top:bottom, left:right] = slopes
-                return whole
-        except TextonError:  # too small for the network, or no such unit
-            pass
-        return self._project(image, channel, torch.tensor([[place.row, place.column]]))[1]
-
-    def _project(self, image: Tensor, channel: int, at: Tensor) -> tuple[float, Tensor]:
         first, *others = self._projectors
         try:
-            made = first.project(image, channel, at)
+            return slopes_at(first, image, self.found.layer, channel, place)
         except TextonError:
             if not others:
                 raise
-            made = others[0].project(image, channel, at)
-            self._projectors, self.rule = others, others[0].rule
-        return float(made.values[0]), made.slopes
+        self._projectors, self.rule = others, others[0].rule
+        return slopes_at(others[0], image, self.found.layer, channel, place)
+
+
+def slopes_at(
+    projector: Projector, image: Tensor, layer: EvidenceLayer, channel: int, place: Place
+) -> Tensor:
+    """(1, C, H, W) as large as the image, from a window around the field: far fewer pixels.
+
+    A window that begins on the layer's grid holds the same unit with the same value; where it
+    does not, as behind upsampling, the whole image is taken.
+
+    Raises:
+        TextonError: as `Projector.project`.
+    """
+    top, left, bottom, right = window(layer, place, *image.shape[2:])
+    down, across = _whole_strides(layer)
+    at = torch.tensor([[place.row - top // down, place.column - left // across]])
+    try:
+        made = projector.project(image[:, :, top:bottom, left:right], channel, at)
+        if abs(float(made.values[0]) - place.value) <= _CLOSE * abs(place.value):
+            whole = torch.zeros_like(image)
+            whole[:, :, top:bottom, left:right] = made.slopes
+            return whole
+    except TextonError:  # too small for the network, or no such unit
+        pass
+    return projector.project(image, channel, torch.tensor([[place.row, place.column]])).slopes
 
 
 def window(
@@ -114,8 +120,14 @@ def window(
     if layer.field is None:
         return 0, 0, height, width
     box = field_box(layer, place, height, width)
-    top, left = (max(0, edge) // layer.stride * layer.stride for edge in (box.top, box.left))
+    down, across = _whole_strides(layer)
+    top, left = max(0, box.top) // down * down, max(0, box.left) // across * across
     return top, left, min(height, box.bottom), min(width, box.right)
+
+
+def _whole_strides(layer: EvidenceLayer) -> tuple[int, int]:
+    down, across = layer.strides or (layer.stride, layer.stride)
+    return math.ceil(down), math.ceil(across)
 
 
 def open_evidence(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from texton.evidence.manifest import EvidenceLayer
 from texton.network.device import Compute, choose_compute
+from texton.network.edges import Edges
 from texton.network.layers import Layer
 from texton.network.network import Network
-from texton.network.receptive import Edges
 
 _MOST_OF_IT = 0.95
 _LEFT = 1 / 3  # of a map, or nothing of it is set aside

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,19 @@ _COUNTERS = ("num_batches_tracked", "n_averaged")  # may be missing: nothing rea
 
 
 @dataclass(frozen=True)
+class Heads:
+    """What a network's heads have to be for some state to fit.
+
+    Attributes:
+        rows: how many outputs those have in the file that have another number here.
+        aside: those that the file has otherwise, or not at all.
+    """
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    aside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Fit:
     """Some state of a checkpoint, under the names that a network has for it.
 
@@ -25,12 +38,14 @@ class Fit:
         place: where it lies in the file: nesting and prefix, dotted.
         said: what was done to have it, in a line; empty for a plain state dict.
         problem: how it differs from what is wanted; empty if it fits.
+        heads: what has to be done to the network first.
     """
 
     state: dict[str, Any]
     place: str
     said: str
     problem: str
+    heads: Heads = Heads()
 
     def recorded(self, weights: str | Path) -> dict[str, str]:
         """The file, and how the weights were found in it, as settings tell."""
@@ -39,7 +54,12 @@ class Fit:
 
 
 def find_fit(
-    weights: str | Path, wanted: Sequence[Mapping[str, Any]], refused: str, *, more: bool = False
+    weights: str | Path,
+    wanted: Sequence[Mapping[str, Any]],
+    refused: str,
+    *,
+    more: bool = False,
+    but_for_heads: Callable[[Fit], Fit | None] = lambda fit: None,
 ) -> Fit:
     """The one state dict of ``FILE``, or of what it has under ``FILE::KEY``, that a network takes.
 
@@ -47,6 +67,8 @@ def find_fit(
         wanted: what the network's state dict holds; or several, one for each naming.
         refused: what is said of a file that does not fit.
         more: whether other keys may lie beside those wanted.
+        but_for_heads: a fit without its problem, where that is in the network's heads alone;
+            asked where nothing fits as it is.
 
     Raises:
         TextonError: see `read_checkpoint`; nothing in the file fits: what is missing, unexpected,
@@ -62,6 +84,8 @@ def find_fit(
     ]
     near = [fit for fit in every if not key or f"{fit.place}.".startswith(f"{key}.")]
     fits = _different([fit for fit in near if not fit.problem])
+    if not fits:
+        fits = _different([other for fit in near if (other := but_for_heads(fit))])
     fits = [fit for fit in fits if fit.place == key] or fits if key else fits
     if len(fits) == 1:
         return fits[0]
@@ -73,7 +97,7 @@ def find_fit(
         )
     if not near:
         places = dict.fromkeys(fit.place for fit in every if fit.place)
-        held = f": it has {_some(list(places))}" if places else ", nor under any other name"
+        held = f": it has {some(list(places))}" if places else ", nor under any other name"
         raise TextonError(f"'{path}' holds nothing under '{key}'{held}")
     known = {name for naming in wanted for name in naming}
     nearest = max(near, key=lambda fit: len(known & fit.state.keys()))
@@ -89,27 +113,34 @@ def misfit(wanted: Mapping[str, Any], state: Mapping[str, Any], *, more: bool = 
     Args:
         more: whether other keys may lie beside those wanted.
     """
+    named = differences(wanted, state, more=more)
+    told = {what: list(keys.values()) for what, keys in named.items() if keys}
+    return "; ".join(f"{len(keys)} {what} ({some(keys)})" for what, keys in told.items())
+
+
+def differences(
+    wanted: Mapping[str, Any], state: Mapping[str, Any], *, more: bool = False
+) -> dict[str, dict[str, str]]:
+    """The keys in which a state dict differs from what a module's holds, and what is told of each:
+    by ``missing``, ``unexpected``, ``of the wrong shape``, ``of the wrong kind``."""
     tensors = {key: value for key, value in wanted.items() if isinstance(value, Tensor)}
-    missing = [key for key in tensors if key not in state and not key.endswith(_COUNTERS)]
-    unexpected = [] if more else [key for key in state if key not in wanted]
     here = [(key, tensor, state[key]) for key, tensor in tensors.items() if key in state]
-    shapes = [
-        f"{key} is {_shape(given)} instead of {_shape(tensor)}"
-        for key, tensor, given in here
-        if not is_lazy(tensor) and given.shape != tensor.shape
-    ]
-    kinds = [
-        f"{key} is {_dtype(given)} instead of {_dtype(tensor)}"
-        for key, tensor, given in here
-        if _kind(given) != _kind(tensor) and not key.endswith(_COUNTERS)
-    ]
-    named = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "of the wrong shape": shapes,
-        "of the wrong kind": kinds,
+    return {
+        "missing": {
+            key: key for key in tensors if key not in state and not key.endswith(_COUNTERS)
+        },
+        "unexpected": {key: key for key in state if not more and key not in wanted},
+        "of the wrong shape": {
+            key: f"{key} is {_shape(given)} instead of {_shape(tensor)}"
+            for key, tensor, given in here
+            if not is_lazy(tensor) and given.shape != tensor.shape
+        },
+        "of the wrong kind": {
+            key: f"{key} is {_dtype(given)} instead of {_dtype(tensor)}"
+            for key, tensor, given in here
+            if _kind(given) != _kind(tensor) and not key.endswith(_COUNTERS)
+        },
     }
-    return "; ".join(f"{len(keys)} {what} ({_some(keys)})" for what, keys in named.items() if keys)
 
 
 def _fits(
@@ -149,7 +180,7 @@ def _said(place: str, prefix: str, under: Mapping[str, str], left: Sequence[str]
     removed = [f"{mark}." for mark in marks if mark in MARKS] + ([prefix] if prefix else [])
     told = [place] if place else []
     told += [f"{' and '.join(map(repr, removed))} taken off its keys"] if removed else []
-    told += [f"{len(left)} beside it left out ({_some(left)})"] if left else []
+    told += [f"{len(left)} beside it left out ({some(left)})"] if left else []
     return ", ".join(told)
 
 
@@ -190,5 +221,6 @@ def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a number"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first of them, for a line."""
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

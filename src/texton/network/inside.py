@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from texton.network.wrappers import copy_module
 
-_SIDES = (64, 224, 32, 96, 128, 299, 384, 28)
+SIDES = (64, 224, 32, 96, 128, 299, 384, 28)
 _FIRST = (nn.Conv2d, nn.BatchNorm2d)
 _DARK, _LIGHT = 0.25, 0.75
 _NEAR = 1e-3
@@ -61,14 +61,14 @@ def look_inside(module: nn.Module, tried: Iterable[int] = ()) -> Inside | None:
         tried: numbers of channels that are tried first, then what its convolutions take.
     """
     try:
-        copied = _sharing_weights(module)
+        copied = sharing_weights(module)
     except Exception:  # noqa: BLE001 - a stranger's module; who copies it in earnest tells why
         return None
     widths = [width for part in copied.modules() if (width := _width(part))]
     if not widths:
         return None
     for channels in dict.fromkeys([*tried, widths[0], 3, 1]):
-        for size in [*said_sizes(module), *((side, side) for side in _SIDES)]:
+        for size in [*said_sizes(module), *((side, side) for side in SIDES)]:
             dark, light = (_entering(copied, channels, size, x) for x in (_DARK, _LIGHT))
             if dark is not None and light is not None:
                 return _compared(channels, dark, light)
@@ -117,7 +117,7 @@ def _entering(module: nn.Module, channels: int, size: Size, value: float) -> Ten
     parts = [part for part in module.modules() if isinstance(part, _FIRST)]
     handles = [part.register_forward_pre_hook(hook) for part in parts]
     try:
-        with torch.no_grad(), _undisturbed():
+        with torch.no_grad(), undisturbed():
             module(torch.full((1, channels, *size), value))
     except (_Reached, Exception):  # noqa: BLE001 - another size or number of channels may do
         pass
@@ -137,7 +137,7 @@ def _width(part: nn.Module) -> int:
     return part.num_features if isinstance(part, nn.BatchNorm2d) else 0
 
 
-def _sharing_weights(module: nn.Module) -> nn.Module:
+def sharing_weights(module: nn.Module) -> nn.Module:
     """A copy in evaluation mode with the same weights, buffers of its own, and nobody's hooks."""
     held = {id(x): x for part in module.modules() for x in vars(part).values() if _is_tensor(x)}
     memo: dict[int, Any] = held | {id(x): x for x in module.parameters()}
@@ -160,7 +160,7 @@ def _is_torchs(hook: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """A stranger's forward neither prints among results nor moves the caller's generator."""
     with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):
         yield

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from texton.errors import TextonError, first_line
 from texton.network.checkpoint import read_checkpoint
 from texton.network.fit import find_fit
+from texton.network.heads import HeadsOf
 from texton.network.wrappers import unwrapped
 
 _VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
@@ -24,16 +25,20 @@ VGG19_CONVS = [f"conv{b}_{i}" for b, (n, _) in enumerate(VGG19_BLOCKS, 1) for i 
 def load_weights(module: nn.Module, weights: str | Path, name: str) -> dict[str, str]:
     """Put a file's weights into a module: those of ``FILE``, or what it holds by ``FILE::KEY``.
 
+    The module's heads become the file's, where it was trained on other classes.
+
     Returns:
-        What settings tell: ``weights`` as given, and ``checkpoint``, which state dict was found
-        and what its keys had to lose, where it was no plain one.
+        What settings tell: ``weights`` as given, and ``checkpoint``, which state dict was found,
+        what its keys had to lose and what became of heads, where it was no plain one.
 
     Raises:
         TextonError: see `find_fit`.
     """
     module = unwrapped(module)
     refused = f"does not fit {name}"
-    found = find_fit(weights, [module.state_dict()], refused)
+    heads = HeadsOf(module)
+    found = find_fit(weights, [module.state_dict()], refused, but_for_heads=heads.fitted)
+    heads.put(found.heads)
     try:
         module.load_state_dict(found.state, strict=False)
     except Exception as error:  # noqa: BLE001 - a module may read its state in its own way

@@ -23,6 +23,7 @@ from texton.atlas.dossier.sweep import _integral, _means_in, sweep
 from texton.atlas.dossier.trust import trust
 from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.site import Site
+from texton.cli import atlas_site
 from texton.errors import TextonError
 from texton.evidence.format import Evidence
 from texton.evidence.patches import Box, field_box
@@ -216,6 +217,20 @@ def test_a_picture_that_is_gone_is_passed_over(place: Path, network: Network) ->
         assert int(paths["4"].count[:, 0].sum()) == 3
     finally:
         gone.write_bytes(kept)
+
+
+def test_what_is_assumed_is_told_once_when_the_network_is_loaded(
+    dossier: Dossier,
+    place: Path,
+    network: Network,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = Network(network.module, details={"assumed": "mean 0"}, **network.preprocessing)
+    monkeypatch.setattr("texton.jobs.making.loaded", lambda _: told)
+    found = atlas_site._dossier(dossier.store, place / "evidence", 0)
+    assert found is not None and found.network is found.network is told
+    assert capsys.readouterr().err == "custom: assumed mean 0\n"
 
 
 @pytest.mark.slow

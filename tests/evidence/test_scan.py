@@ -16,7 +16,16 @@ from PIL import Image
 from torch import nn
 
 import texton
-from tests.evidence.scans import FILTERS, SIZE, Inline, asked, layer_bytes, scan, write_pictures
+from tests.evidence.scans import (
+    FILTERS,
+    SIZE,
+    Inline,
+    asked,
+    layer_bytes,
+    scan,
+    small,
+    write_pictures,
+)
 from tests.evidence.scans import SOURCE as NETWORK_SOURCE
 from tests.helpers import Run, assert_refused
 from texton.evidence.format import Evidence, Place
@@ -230,6 +239,22 @@ def test_the_command_tells_what_it_found(run: Run, place: Path, network: str) ->
     assert "skipped: broken.png" in outcome.err
     again = run(*words)
     assert (again.code, again.out) == (0, "e\n")
+
+
+@pytest.mark.usefixtures("inline")
+def test_the_command_tells_once_what_it_assumes_and_finds_in_a_checkpoint(
+    run: Run, place: Path
+) -> None:
+    torch.save({"model": small(padding=1, seed=9).state_dict()}, "w.pt")
+    network = f"{place / 'small.py'}:other"
+    words = ("scan", place / "pictures", "-o", "e", "--network", network, "--weights", "w.pt")
+    for _ in range(2):  # when it is begun, and when it is gone on with
+        outcome = run(*words, "--size", SIZE)
+        assert outcome.code == 0, outcome.err
+        lines = outcome.err.splitlines()
+        assert lines[:1] == ["w.pt: model"] and lines.count("w.pt: model") == 1
+        assert lines[1].startswith(f"{network}: assumed mean 0, std 1")
+        assert outcome.err.count("assumed") == 1
 
 
 @pytest.mark.usefixtures("inline")

@@ -126,6 +126,15 @@ def test_without_arguments_the_samples_are_taken(run: Run, tmp_path: Path) -> No
     assert all(max(int(row["width"]), int(row["height"])) == 64 for row in rows)
 
 
+def test_what_is_assumed_of_a_network_is_told_once(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "small.py").write_text(
+        "from torch import nn\ndef make(): return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())\n"
+    )
+    outcome = run("experiment", "figure2", "--size", 64, "--network", "small.py:make")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("small.py:make: assumed mean 0, std 1") == 1
+
+
 def numbers_are_finite(value: Any) -> bool:
     if isinstance(value, dict):
         return all(map(numbers_are_finite, value.values()))

@@ -59,8 +59,9 @@ def test_a_filter_without_pictures_has_no_words() -> None:
 def test_command(run: Run, tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(SOURCE)
     write_pictures(tmp_path / "pictures", 6)
-    scan(tmp_path / "pictures", tmp_path / "evidence", f"{tmp_path / 'small.py'}:make")
+    scan(tmp_path / "pictures", tmp_path / "evidence", f"{tmp_path / 'small.py'}:other")
     told = run("words", tmp_path / "evidence", "4:0-1", "--json")
     assert told.code == 0, told.err
+    assert told.err.count(f"{tmp_path / 'small.py'}:other: assumed mean 0") == 1
     assert [one["channel"] for one in json.loads(told.out)["filters"]] == [0, 1]
     assert_refused(run("words", tmp_path / "pictures", "4:0"), "no evidence")

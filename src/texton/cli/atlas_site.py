@@ -18,6 +18,7 @@ from texton.methods.result import Unit
 if TYPE_CHECKING:
     from texton.atlas.dossier.dossier import Dossier
     from texton.jobs.store import Store
+    from texton.network.network import Network
 
 Atlas = Annotated[Path, typer.Argument(metavar="DIR", help="An atlas.", show_default=False)]
 
@@ -156,8 +157,12 @@ def _dossier(store: Store, evidence: Path | None, projected: int) -> Dossier | N
     from texton.atlas.dossier.dossier import Dossier
     from texton.jobs.making import loaded
 
-    options = store.manifest.network_options
-    dossier = Dossier.open(store, evidence, lambda: loaded(options), projected)
+    def network() -> Network:
+        found = loaded(store.manifest.network_options)
+        o.tell_assumed(found)
+        return found
+
+    dossier = Dossier.open(store, evidence, network, projected)
     with progress() as told:
         dossier.update(lambda what, done, of: told.reach(done, of, what))
     return dossier

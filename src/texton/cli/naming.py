@@ -39,6 +39,7 @@ def words_command(
 
     found = Evidence.open(evidence)
     network = loaded(found.manifest.network_options)
+    o.tell_assumed(network)
     chosen = {x.layer: x.channels for x in parse_filters(filters, network, None)}
     with progress() as told:
         tell = lambda done, of: told.reach(done, of, "pictures")  # noqa: E731

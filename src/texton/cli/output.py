@@ -27,16 +27,9 @@ Json = Annotated[bool, JSON]
 
 def tell_assumed(*networks: Network) -> None:
     """To stderr: what is taken for granted or was found, of their weights and of their images."""
-    lines: list[str] = []
-    for network in networks:
-        details = network.details
-        if checkpoint := details.get("checkpoint"):
-            lines.append(f"{details['weights']}: {checkpoint}")
-        if assumed := details.get("assumed"):
-            lines.append(f"{network.name}: assumed {assumed}")
-        if inside := details.get("inside"):
-            lines.append(f"{network.name}: {inside}")
-        lines += [f"{network.name} {remark}" for remark in network.remarks]
+    from texton.network.told import remarkable
+
+    lines = [line for network in networks for line in remarkable(network)]
     print("".join(f"{line}\n" for line in dict.fromkeys(lines)), end="", file=sys.stderr)
 
 

@@ -42,7 +42,7 @@ def _scan(folder: Path, out: Path, as_json: bool, **values: Any) -> None:
     from texton.jobs.scan import ScanAsked, open_scan
 
     asked = ScanAsked(folder, network, told.layers, told.size, told.top, told.seed)
-    with open_scan(asked, out) as scan:
+    with open_scan(asked, out, o.tell_assumed) as scan:
         interrupted = False
         try:
             _look(scan, folder)

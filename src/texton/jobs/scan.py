@@ -25,6 +25,7 @@ from texton.evidence.state import LayerState
 from texton.jobs.engines import Engine
 from texton.jobs.engines.local import available_cores
 from texton.jobs.lock import hold
+from texton.jobs.making import loaded
 from texton.jobs.pictures import TEMPORARY
 from texton.jobs.scan_work import PARTS, Block, PartFile, Scanning, ScanWork, write_arrays
 from texton.reading import whole_number
@@ -32,12 +33,13 @@ from texton.version import __version__
 
 if TYPE_CHECKING:
     from texton.methods.command import NetworkOptions
+    from texton.network.network import Network
 
 BLOCK, BLOCK_ON_GPU = 32, 512  # pictures that a worker loses, at most, if it is killed
 _TOGETHER = 256  # pictures looked at between two commits
 FEWEST = 2
 
-Say = Callable[[str], None]
+About = Callable[["Network"], None]
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class ScanAsked:
     seed: int
 
 
-def make_manifest(asked: ScanAsked) -> EvidenceManifest:
-    """What a new scan is of: the network is loaded and its layers are measured.
+def make_manifest(asked: ScanAsked, about: About) -> EvidenceManifest:
+    """What a new scan is of: the network is loaded, told ``about``, and its layers are measured.
 
     Raises:
         TextonError: an unknown network or layer.
@@ -65,6 +67,7 @@ def make_manifest(asked: ScanAsked) -> EvidenceManifest:
     from texton.network.device import choose_compute
 
     network = asked.network.load()
+    about(network)
     compute = network.suited(choose_compute(asked.network.device))
     told = asked.network.as_json()
     names = choose_layers(asked.layers, network)
@@ -269,8 +272,11 @@ class Scan:
 
 
 @contextmanager
-def open_scan(asked: ScanAsked, root: Path) -> Iterator[Scan]:
+def open_scan(asked: ScanAsked, root: Path, about: About = lambda network: None) -> Iterator[Scan]:
     """Begin or extend an evidence folder, and hold it.
+
+    Args:
+        about: shown the network once, before anything is scanned.
 
     Raises:
         TextonError: another scan is at work; the folder holds something else; other settings.
@@ -279,12 +285,14 @@ def open_scan(asked: ScanAsked, root: Path) -> Iterator[Scan]:
         what = "is no folder" if asked.folder.exists() else "is not there"
         raise TextonError(f"'{asked.folder}' {what}: name a folder of pictures")
     _check_some(asked.folder)
-    new = None if exists(root) else make_manifest(asked)
+    new = None if exists(root) else make_manifest(asked, about)
     if new is not None and root.exists() and not root.is_dir():
         raise TextonError(f"'{root}' is a file: name another --out")
     busy = f"another scan is at work in '{root}': wait for it, or use another --out"
     with hold(root, busy):
         manifest = extended(read_manifest(root), asked) if new is None else new
+        if new is None:
+            about(loaded(manifest.network_options))
         scan = Scan(root, manifest)
         scan.sweep()
         scan.merge()

@@ -9,13 +9,16 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from texton.network.inside import Inside, look_inside
+
+if TYPE_CHECKING:
+    from texton.network.network import Network
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 PREPROCESSING = ("mean", "std", "input_range", "channels")
@@ -88,6 +91,20 @@ def _channels_of(module: nn.Module, seen: Inside | None) -> int:
         return seen.channels
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     return first.in_channels if first else 3
+
+
+def remarkable(network: Network) -> list[str]:
+    """What people are told of a network, each in a line: what is taken for granted or was found,
+    of its weights and of its images, and how it behaves."""
+    lines: list[str] = []
+    details = network.details
+    if checkpoint := details.get("checkpoint"):
+        lines.append(f"{details['weights']}: {checkpoint}")
+    if assumed := details.get("assumed"):
+        lines.append(f"{network.name}: assumed {assumed}")
+    if inside := details.get("inside"):
+        lines.append(f"{network.name}: {inside}")
+    return lines + [f"{network.name} {remark}" for remark in network.remarks]
 
 
 def as_said(said: Mapping[str, Any]) -> dict[str, Any]:

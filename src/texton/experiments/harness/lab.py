@@ -24,6 +24,7 @@ from texton.jobs.making import Made as Finished
 from texton.network.device import Compute, choose_compute, dtype_named
 from texton.network.load import load_network
 from texton.network.network import Network
+from texton.network.told import remarkable
 from texton.solve.presets import solver_settings
 from texton.version import __version__
 
@@ -54,7 +55,11 @@ class Lab:
 
     @cached_property
     def network(self) -> Network:
-        return load_network(self.options.network)
+        network = load_network(self.options.network)
+        if self._tell:
+            for line in remarkable(network):
+                self._tell(line)
+        return network
 
     @cached_property
     def random_network(self) -> Network | None:

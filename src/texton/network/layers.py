@@ -99,17 +99,18 @@ def trace_layers(module: nn.Module, prepare: Prepare, channels: int) -> Trace:
         TextonError: no size gives any.
     """
     best, failure = _Tracer(), None
+    gives: dict[str, str] = {}
     sides = [(side, side) for side in _SIDES]
     for size in (sides[0], *said_sizes(module), *sides[1:]):
         tracer, error = _run(module, prepare, channels, size)
         failure = failure or error
+        gives = gives or tracer.others
         if len(tracer.layers) > len(best.layers):
             best = tracer
         if tracer.finished:
             break
     if not best.layers:
-        reason = first_line(failure) if failure else "no module gives feature maps"
-        reason = why_not(module, reason)
+        reason = why_not(module, _failed(failure) if failure else _without_maps(gives))
         raise TextonError(f"the network cannot be run on an image: {reason}")
     fixed: frozenset[str] = frozenset()
     if best.size != sides[0] or best.may_be_fixed:
@@ -120,6 +121,15 @@ def trace_layers(module: nn.Module, prepare: Prepare, channels: int) -> Trace:
     return Trace(
         best.layers, best.others, best.size, best.finished, fixed, best.resizes, best.patched
     )
+
+
+def _failed(error: Exception) -> str:
+    return f"{first_line(error)} (where it takes anything but one tensor (B, C, H, W), wrap it)"
+
+
+def _without_maps(gives: dict[str, str]) -> str:
+    told = [f"'{name}' gives {what}" for name, what in gives.items()]
+    return "; ".join(["no module gives feature maps", *told[:2]])
 
 
 def layouts_at(

@@ -122,8 +122,10 @@ class Layouts:
         several = output if isinstance(output, (tuple, list)) else (output,)
         given = [x for x in _flat((*args, *kwargs.values())) if isinstance(x, Tensor)]
         same = all(id(x) in self._constant for x in given)
+        if given and not same and _writes(name):
+            self._constant -= {id(given[0]), id(given[0]._base)}
         for out in several:
-            if isinstance(out, Tensor) and same and (given or not out.is_floating_point()):
+            if isinstance(out, Tensor) and same and (given or not _is_number(out)):
                 self._constant.add(id(out))
                 self._held.append(out)
             if given and isinstance(out, Tensor) and 0 not in out.shape:
@@ -233,6 +235,18 @@ class Layouts:
         if grid.rows * grid.columns > 1 and self._grids.setdefault(grid.count, grid) != grid:
             self._grids[grid.count] = None
         return grid
+
+
+def _is_number(value: Tensor) -> bool:
+    """No index, count or mask."""
+    return value.is_floating_point() or value.is_complex()
+
+
+def _writes(name: str) -> bool:
+    """Whether a call changes its first argument: ``add_``, ``__iadd__``, ``__setitem__``."""
+    if name.startswith("__"):
+        return name == "__setitem__" or name.startswith("__i")
+    return name.endswith("_")
 
 
 def _flat(values: Any) -> Iterator[Any]:

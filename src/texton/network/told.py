@@ -70,19 +70,22 @@ def _believed(
         else:
             notes["channels"] = f" (its attribute says {own}, its first layer otherwise)"
     channels = said.get("channels", found.get("channels", _channels_of(module, seen)))
+    white = numbers(getattr(module, "input_range", None))
+    if white is not None and len(white) == 1 and white[0] > 0 and "input_range" not in said:
+        found["input_range"] = white[0]
+    colours = said.get("input_range", found.get("input_range", 1.0))
     for key in ("mean", "std"):
         values = numbers(getattr(module, key, None))
         if values is None or key in said:
             continue
         if seen is not None and seen.normalises:
             notes[key] = " (it normalises itself)"
-        elif len(values) in (1, channels) and (key == "mean" or min(values) > 0):
-            found[key] = values
-        else:
+        elif len(values) not in (1, channels) or (key == "std" and min(values) <= 0):
             notes[key] = " (its attribute is none for its first layer)"
-    white = numbers(getattr(module, "input_range", None))
-    if white is not None and len(white) == 1 and white[0] > 0 and "input_range" not in said:
-        found["input_range"] = white[0]
+        elif key == "mean" and not 0 <= min(values) <= max(values) <= colours:
+            notes[key] = f" (its attribute is no colour of images whose white is {colours:g})"
+        else:
+            found[key] = values
     return found
 
 

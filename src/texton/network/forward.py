@@ -6,6 +6,7 @@ It is noted once, while the layers are traced, so that a network that only compu
 from __future__ import annotations
 
 import io
+import pickle
 import random
 import sys
 import threading
@@ -22,7 +23,7 @@ import torch.utils.checkpoint as checkpointing
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-_SEED = 0
+_SEED = 0x7E470  # nobody's own: a forward that seeds with 0 is seen
 _GENERATORS = [
     name
     for name in (
@@ -41,7 +42,13 @@ def _set_cudnn(kept: tuple[bool, bool]) -> None:
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = kept
 
 
+def _set_device(kept: torch.device) -> None:
+    torch.set_default_device(None if kept.type == "cpu" else kept)
+
+
 _SWITCHES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.get_default_device, _set_device),
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_num_threads, torch.set_num_threads),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
@@ -77,10 +84,12 @@ class Habits:
         before = _settings()
         with redirect_stdout(said), seen.replaced(), _seeded(None, module):
             start = _random_states(module)
-            yield
-            self.draws |= _random_states(module) != start
-        self.switches |= _settings() != before
-        _put_back(before)
+            try:
+                yield
+            finally:
+                self.draws |= _random_states(module) != start
+                self.switches |= _settings() != before
+                _put_back(before)
         self.prints |= said.heard
         self.checkpoints |= seen.met
 
@@ -108,6 +117,21 @@ class Habits:
                     _put_back(before)
 
 
+@contextmanager
+def undisturbed(seed: int = _SEED, told: bool = False) -> Iterator[None]:
+    """Run a stranger's code inside: what it does to the process is undone, what it draws is seeded.
+
+    Args:
+        told: what it prints is shown on stderr; nowhere else.
+    """
+    before = _settings()
+    with redirect_stdout(sys.stderr if told else _Nowhere()), _seeded(None, None, seed):
+        try:
+            yield
+        finally:
+            _put_back(before)
+
+
 class _Nowhere(io.TextIOBase):
     def write(self, text: str) -> int:
         return len(text)
@@ -133,38 +157,69 @@ def _put_back(kept: list[Any]) -> None:
             write(value)
 
 
-def _own_generators(module: nn.Module | None) -> list[torch.Generator]:
+def _own_generators(module: nn.Module | None) -> list[Any]:
+    kinds = torch.Generator, np.random.Generator, np.random.RandomState, random.Random
     parts = [] if module is None else module.modules()
-    return [x for part in parts for x in vars(part).values() if isinstance(x, torch.Generator)]
+    return [x for part in parts for x in vars(part).values() if isinstance(x, kinds)]
 
 
-def _random_states(module: nn.Module | None) -> list[Any]:
-    generators = [torch.default_generator, *_own_generators(module)]
-    numbers = np.random.get_state(legacy=False)["state"]
-    told = numbers["key"].tobytes(), numbers["pos"]
-    return [*(x.get_state().numpy().tobytes() for x in generators), random.getstate(), told]
+def _state(generator: Any) -> Any:
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    return generator.get_state()
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)
+
+
+def _restart(generator: Any) -> None:
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(generator.initial_seed())
+    elif isinstance(generator, np.random.Generator):
+        bits: Any = type(generator.bit_generator)
+        generator.bit_generator.state = bits(_SEED).state
+    else:
+        generator.seed(_SEED)
+
+
+def _random_states(module: nn.Module | None) -> list[bytes]:
+    states = [_state(x) for x in (torch.default_generator, *_own_generators(module))]
+    states += [random.getstate(), np.random.get_state()]
+    return [x.numpy().tobytes() if isinstance(x, torch.Tensor) else pickle.dumps(x) for x in states]
 
 
 @contextmanager
-def _seeded(device: torch.device | None, module: nn.Module) -> Iterator[None]:
+def _seeded(
+    device: torch.device | None, module: nn.Module | None, seed: int = _SEED
+) -> Iterator[None]:
     """The same random numbers every time, and everybody's generators left as they were."""
     own = _own_generators(module)
     numbers, drawn = random.getstate(), np.random.get_state()
-    states = [x.get_state() for x in (torch.default_generator, *own)]
+    states = [_state(x) for x in (torch.default_generator, *own)]
     further = nullcontext() if device is None or device.type == "cpu" else _seeded_on(device)
     with further:
-        torch.default_generator.manual_seed(_SEED)
-        random.seed(_SEED)
-        np.random.seed(_SEED)
+        torch.default_generator.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
         for generator in own:
-            generator.manual_seed(generator.initial_seed())
+            _restart(generator)
         try:
             yield
         finally:
             random.setstate(numbers)
             np.random.set_state(drawn)
             for generator, state in zip((torch.default_generator, *own), states, strict=True):
-                generator.set_state(state)
+                _set_state(generator, state)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from typing import cast as cast_to
 
@@ -21,8 +21,9 @@ from texton.network.hooks import is_looked_into
 from texton.network.wrappers import COMPILED, copy_module
 
 _WEIGHING = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
+FORWARD_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _HOOKS = (
-    *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
+    *(*FORWARD_HOOKS, "_backward_hooks", "_backward_pre_hooks"),
     *("_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs"),
     *("_forward_hooks_always_called", "_state_dict_hooks", "_state_dict_pre_hooks"),
     *("_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
@@ -130,9 +131,9 @@ def _is_settled(weight: Tensor) -> bool:
     return last and not weight.requires_grad
 
 
-def is_hooked(module: nn.Module) -> bool:
+def is_hooked(module: nn.Module, kinds: Sequence[str] = _HOOKS) -> bool:
     """Whether somebody looks into a module, or it into its parts."""
-    hooks = (found for part in module.modules() for found in _hooks_of(part))
+    hooks = (found for part in module.modules() for found in _hooks_of(part, kinds))
     return any(found != _torchs_own(found) for found in hooks)
 
 
@@ -179,8 +180,8 @@ def _copy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     return copy_module(module, memo)
 
 
-def _hooks_of(part: nn.Module) -> Iterator[dict[Any, Any]]:
-    for key in _HOOKS:
+def _hooks_of(part: nn.Module, kinds: Sequence[str] = _HOOKS) -> Iterator[dict[Any, Any]]:
+    for key in kinds:
         if isinstance(found := vars(part).get(key), dict):
             yield found
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from texton.network.fit import Fit, Heads, differences, some
+from texton.network.forward import undisturbed
 from texton.network.hooks import parts_of
-from texton.network.inside import SIDES, look_inside, said_sizes, sharing_weights, undisturbed
+from texton.network.inside import SIDES, look_inside, said_sizes, sharing_weights
 
 _KINDS = ("weight", "bias")
 _SHAPE, _DTYPE = "of the wrong shape", "of the wrong kind"

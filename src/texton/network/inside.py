@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from texton.network.forward import undisturbed
 from texton.network.wrappers import copy_module
 
 SIDES = (64, 224, 32, 96, 128, 299, 384, 28)
@@ -117,7 +117,8 @@ def _entering(module: nn.Module, channels: int, size: Size, value: float) -> Ten
     parts = [part for part in module.modules() if isinstance(part, _FIRST)]
     handles = [part.register_forward_pre_hook(hook) for part in parts]
     try:
-        with torch.no_grad(), undisturbed():
+        with undisturbed(), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # a run beside those that are told of
             module(torch.full((1, channels, *size), value))
     except (_Reached, Exception):  # noqa: BLE001 - another size or number of channels may do
         pass
@@ -127,6 +128,7 @@ def _entering(module: nn.Module, channels: int, size: Size, value: float) -> Ten
     if not entered:
         return None
     part, image = entered[0]
+    image = image.real if image.is_complex() else image
     return image if image.ndim == 4 and image.shape[1] == _width(part) else None
 
 
@@ -157,13 +159,6 @@ def _is_torchs(hook: Any) -> bool:
     """Whether a hook belongs to the module: weight norm, spectral norm and pruning are such."""
     home = getattr(hook, "__module__", None) or type(hook).__module__
     return home.partition(".")[0] == "torch"
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """A stranger's forward neither prints among results nor moves the caller's generator."""
-    with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):
-        yield
 
 
 def _once(values: tuple[float, ...]) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from texton.network import sizes
 from texton.network.device import Compute, choose_compute, is_out_of_memory
 from texton.network.edges import Edges
 from texton.network.frozen import (
+    FORWARD_HOOKS,
     WeightsVersion,
     cast,
     check_weights,
@@ -127,8 +128,13 @@ class Network:
             self._needs_hooks = True
             by_hooks = self._running.traced(self._traced(), self.prepare, self.channels)
             trace, self._needs_hooks = (by_hooks, True) if by_hooks.finished else (trace, False)
-        check_cast(self, trace)
+        check_cast(self, trace, self._running.habits)
         return trace
+
+    @property
+    def leaves_hooks_out(self) -> bool:
+        """Whether somebody's forward hooks, which may change codes, are not in its copy."""
+        return not self._needs_hooks and is_hooked(self.module, FORWARD_HOOKS)
 
     @property
     def resizes(self) -> bool:

@@ -41,15 +41,24 @@ def remarks_on(network: Network, habits: Habits) -> tuple[str, ...]:
     if is_plain(network.module):
         return ()
     last, image = list(network.layers)[-1], _image(network, 1)
+    left_out = (
+        ("has hooks of its own: texton leaves them out, with what they change in its codes",)
+        if network.leaves_hooks_out
+        else ()
+    )
     with torch.no_grad(), suppress(TextonError):
         first, again = (network.encode(image, last, _CPU)[last] for _ in range(2))
         if not torch.equal(first, again):
-            return ("gives other codes each time: the same seed does not give the same picture",)
+            return (
+                *left_out,
+                "gives other codes each time: the same seed does not give the same picture",
+            )
     if habits.draws:
         return (
+            *left_out,
             "draws or seeds random numbers in its forward: every forward is given the same ones",
         )
-    return ()
+    return left_out
 
 
 def ceilings(network: Network) -> dict[str, Tensor]:
@@ -76,25 +85,31 @@ def ceilings(network: Network) -> dict[str, Tensor]:
     }
 
 
-def check_cast(network: Network, trace: Trace) -> None:
-    """Raise a TextonError where a module that is not in float32 gives other codes in it."""
+def check_cast(network: Network, trace: Trace, habits: Habits) -> None:
+    """Raise a TextonError where a module that is not in float32 gives other codes in it.
+
+    Of one that draws numbers nobody can tell: those of another dtype are others.
+    """
     module = network.module
     tensors = (*module.parameters(), *module.buffers())
     dtypes = {x.dtype for x in tensors if x.is_floating_point() or x.is_complex()}
-    if dtypes <= {torch.float32}:
+    if dtypes <= {torch.float32} or habits.draws:
         return
     own = next((x.dtype for x in tensors if x.is_floating_point()), torch.float32)
     last = list(trace.layers)[-1]
     wanted = [Collected.parse(last, "<")]
     image = torch.rand((1, network.channels, *trace.size), generator=_drawn())
-    with torch.no_grad():
-        try:
-            prepared = network.prepare(image, replace(_CPU, dtype=own))
-            as_it_is = collect(network.copied(), prepared, wanted, set())[0][last].double()
-        except Exception:  # noqa: BLE001 - a processor may not convolve 16 bits: nobody can tell
-            return
-        prepared = network.prepare(image, _CPU)
-        as_cast = collect(cast(network.copied(), _CPU), prepared, wanted, set())[0][last].double()
+
+    def code(module: nn.Module, compute: Compute) -> Tensor:
+        prepared = network.prepare(image, compute)
+        with torch.no_grad(), habits.kept(module, compute.device, slopes=False):
+            return collect(module, prepared, wanted, set())[0][last].double()
+
+    try:
+        as_it_is = code(network.copied(), replace(_CPU, dtype=own))
+    except Exception:  # noqa: BLE001 - a processor may not convolve 16 bits: nobody can tell
+        return
+    as_cast = code(cast(network.copied(), _CPU), _CPU)
     off = float((as_cast - as_it_is).norm() / as_it_is.norm().clamp_min(1e-12))
     if not off <= (_CAST if own.itemsize < 4 else _CAST_FINER):
         raise TextonError(

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from torch import Tensor, nn
 
 from texton.errors import TextonError, near_names, one_line
+from texton.network.forward import undisturbed
 from texton.network.told import PREPROCESSING, Source, as_said, described, seeded, without_resizing
 from texton.network.wrappers import unwrapped
 
@@ -22,24 +24,7 @@ from texton.network.wrappers import unwrapped
 def from_file(spec: str, path: Path, function: str) -> Source:
     if not path.is_file():
         raise TextonError(f"there is no file '{path}': write path/to/file.py:function")
-    loader = importlib.util.spec_from_file_location(f"texton_user_{path.stem}", path)
-    assert loader is not None and loader.loader is not None  # its name ends in .py
-    namespace = importlib.util.module_from_spec(loader)
-    with _neighbours(path.parent), contextlib.redirect_stdout(sys.stderr):
-        sys.modules[loader.name] = namespace  # dataclasses look their own module up
-        try:
-            with _told(f"'{path}'", path):
-                loader.loader.exec_module(namespace)
-        except TextonError:
-            sys.modules.pop(loader.name, None)
-            raise
-        make = getattr(namespace, function, None)
-        if not callable(make):
-            known = [key for key, value in vars(namespace).items() if inspect.isfunction(value)]
-            near = near_names(function, known)
-            raise TextonError(f"'{path}' has no function '{function}'{near}: it has {known}")
-        with _told(f"'{spec}'", path), seeded(0):
-            made = make()
+    made = _made(spec, path, function)
     module, said = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, nn.Module):
         raise TextonError(f"'{spec}' returns {_told_apart(made)}")
@@ -48,6 +33,31 @@ def from_file(spec: str, path: Path, function: str) -> Source:
     details = without_resizing(module)  # texton's own: nobody else has seen it
     source = described(module, f"{path}:{function}", said)
     return replace(source, details={**source.details, **details})
+
+
+def _made(spec: str, path: Path, function: str) -> Any:
+    """What the function returns; a module may lie in the file under that name as well."""
+    loader = importlib.util.spec_from_file_location(f"texton_user_{path.stem}", path)
+    assert loader is not None and loader.loader is not None  # its name ends in .py
+    namespace = importlib.util.module_from_spec(loader)
+    script = patch.object(sys, "argv", [str(path)])  # texton's own words are none for its parser
+    with _neighbours(path.parent), undisturbed(0, told=True), script:
+        sys.modules[loader.name] = namespace  # dataclasses look their own module up
+        try:
+            with _told(f"'{path}'", path):
+                loader.loader.exec_module(namespace)
+        except TextonError:
+            sys.modules.pop(loader.name, None)
+            raise
+        make = getattr(namespace, function, None)
+        if isinstance(make, nn.Module):
+            return make
+        if not callable(make):
+            known = [key for key, value in vars(namespace).items() if inspect.isfunction(value)]
+            near = near_names(function, known)
+            raise TextonError(f"'{path}' has no function '{function}'{near}: it has {known}")
+        with _told(f"'{spec}'", path), seeded(0):
+            return make()
 
 
 def _told_apart(made: Any) -> str:

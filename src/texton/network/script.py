@@ -63,7 +63,8 @@ def _open(part: torch.jit.ScriptModule) -> nn.Module:
     kind = part.original_name
     if kind in _PLAIN and not [*part.parameters(), *part.children()]:
         return getattr(nn, kind)()  # type: ignore[no-any-return]
-    return (_convolution(part) if kind == "Conv2d" else None) or Opened(part)
+    named = type(kind, (Opened,), {})  # told apart, as those of Python are
+    return (_convolution(part) if kind == "Conv2d" else None) or named(part)
 
 
 def _convolution(part: torch.jit.ScriptModule) -> nn.Module | None:

@@ -19,8 +19,6 @@ from tests.fake_atlas import add_unit
 from tests.helpers import Run, assert_refused
 from texton.atlas.dossier.dossier import Dossier
 from texton.atlas.dossier.pictures import _projected
-from texton.atlas.dossier.sweep import _integral, _means_in, sweep
-from texton.atlas.dossier.trust import trust
 from texton.atlas.site.catalog import Catalog
 from texton.atlas.site.site import Site
 from texton.cli import atlas_site
@@ -31,6 +29,8 @@ from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.jobs.store import Store, Unit
 from texton.methods.parts.composition import contributions, wiring_of
 from texton.methods.parts.projecting import Projector, shown
+from texton.methods.parts.sweep import integral, means_in, sweep
+from texton.methods.parts.trust import trust
 from texton.network.device import choose_compute
 from texton.network.network import Network
 
@@ -201,7 +201,7 @@ def test_a_texture_that_runs_as_its_pictures_do_is_trusted() -> None:
 def test_paths_are_means_over_the_field() -> None:
     code = torch.rand(1, 3, 8, 6)
     boxes = [Box(8, 4, 24, 20), Box(0, 0, 2, 2)]  # 4 px a unit; less than one is one
-    found = _means_in(_integral(code), boxes, (32, 24))
+    found = means_in(integral(code), boxes, (32, 24))
     assert torch.allclose(found[0], code[0, :, 2:6, 1:5].mean((1, 2)), atol=1e-6)
     assert torch.allclose(found[1], code[0, :, 0, 0], atol=1e-6)
 

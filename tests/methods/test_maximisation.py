@@ -250,7 +250,9 @@ def test_the_command_makes_it_again_from_what_the_picture_says(run: Run) -> None
 
 def test_mistakes_are_one_line(run: Run) -> None:
     assert_refused(run("maximize", "relu4_2:top3"), "top3 is of a photograph")
-    assert_refused(run("maximize", "relu4_2:3", "--preset", "paper"), "use fast, normal or fine")
+    assert_refused(
+        run("maximize", "relu4_2:3", "--preset", "paper"), "use fast, normal, fine or history"
+    )
     assert_refused(run("maximize", "relu4_2:3", "--at", "3"), "a row and a column")
 
 

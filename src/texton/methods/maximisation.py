@@ -13,7 +13,14 @@ from texton.methods.directions import Directed, check_filters, named_units, shar
 from texton.methods.method import STARTS, STEPS, Figure, Method, OnStep, Task
 from texton.methods.options import option
 from texton.methods.result import Result, Unit
-from texton.solve.presets import MAXIMISING, NATURAL, SolverSettings, solver_settings
+from texton.solve.presets import (
+    HISTORY,
+    MATCHING,
+    MAXIMISING,
+    NATURAL,
+    SolverSettings,
+    solver_settings,
+)
 
 if TYPE_CHECKING:
     from texton.network.network import Network
@@ -24,7 +31,11 @@ if TYPE_CHECKING:
 class MaximiseOptions(Directed):
     """Of ``texton maximize``."""
 
-    preset: str = option("normal", "fast, normal or fine.", choices=MAXIMISING)
+    preset: str = option(
+        "normal",
+        "fast, normal, fine; or history, on pixels with decay, blur and clips.",
+        choices=(*MAXIMISING, "history"),
+    )
     at: tuple[int, ...] | None = option(
         None, "One neuron, ROW,COLUMN of the map: 7,7; the whole map without it.", low=0, named=True
     )
@@ -43,7 +54,12 @@ class MaximiseOptions(Directed):
     )
 
     evidence: Path | None = option(
-        None, "What `texton scan` found: the picture's peak over the strongest patch's."
+        None, "What `texton scan` found: the picture's peak over the strongest patch's, its path."
+    )
+    match: bool = option(
+        False,
+        "As strong as often as in its strongest patches of --evidence, and no stronger.",
+        named=True,
     )
 
     def __post_init__(self) -> None:
@@ -55,8 +71,25 @@ class MaximiseOptions(Directed):
         if self.class_ and (self.at or self.direction or self.directions is not None):
             raise TextonError("a --class has no neurons or directions: leave the others out")
 
+        if self.preset == "history" and (self.natural or self.match):
+            raise TextonError("history is of pixels alone: leave --natural and --match out")
+        self._check_match()
+
+    def _check_match(self) -> None:
+        if not self.match:
+            return
+        if self.evidence is None:
+            raise TextonError("--match takes its patches from --evidence: name what a scan made")
+        others = self.at, self.class_, self.direction, self.directions
+        if any(x is not None and x != () for x in others):
+            raise TextonError("--match is of filters: leave --at, --class, --direction(s) out")
+        if self.natural or self.diversity > 1:
+            raise TextonError("--match is bounded: leave --natural and --diversity out")
+
     def settings(self) -> SolverSettings:
-        presets = NATURAL if self.natural else MAXIMISING
+        presets = NATURAL if self.natural else MATCHING if self.match else MAXIMISING
+        if self.preset == "history":
+            presets = {"history": HISTORY}
         return solver_settings(self.preset, steps=self.steps, presets=presets)
 
 
@@ -127,12 +160,8 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
 
 
 def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Iterator[Result]:
-    from texton.methods.parts.maximising import (
-        Maximisation,
-        Wanted,
-        magnitude,
-        strongest_of,
-    )
+    from texton.methods.parts.evident import Evident
+    from texton.methods.parts.maximising import Maximisation, Wanted, magnitude
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import compute_for, recorded_settings
     from texton.network.device import in_batches
@@ -150,10 +179,11 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     natural = None
     if told.natural:
         natural = magnitude(task.network.channels, size, told.photographs)
-    strongest = None
+    evident = None
     if told.evidence is not None and not (directed or told.class_):
-        strongest = strongest_of(told.evidence, task.network, layer)
-    asked = Wanted(layer, size, place, strongest, natural, told.diversity)
+        filters = [x.channel or 0 for x in wanted]
+        evident = Evident(task.network, told.evidence, layer, filters, compute)
+    asked = Wanted(layer, size, place, evident, natural, told.diversity, told.match)
     maximisation = Maximisation(task.network, asked, settings, compute)
     units = maximisation.units(
         {x.direction or "": shares_of(told, x, maximisation.channels) for x in wanted}
@@ -193,6 +223,13 @@ METHOD = Method(
     options=MaximiseOptions,
     figures=(
         Figure(
+            "error",
+            "Error",
+            "Of --match: ‖sorted − target‖² / ‖target‖² over maps by what they add, mean of "
+            "layers, of the picture as saved.",
+            better="low",
+        ),
+        Figure(
             "activation",
             "Activation",
             "The mean of the map, or the neuron, times the layer's mean activation by pink noise.",
@@ -213,6 +250,14 @@ METHOD = Method(
             "Of the strongest",
             "The map's peak over the filter's strongest activation in --evidence.",
             digits=2,
+        ),
+        Figure(
+            "path",
+            "Path",
+            "How it runs through the scanned layers before: 1 as the filter's strongest patches "
+            "in --evidence, 0 as those of other filters; rank correlations of mean activations.",
+            digits=2,
+            better="high",
         ),
         STEPS,
         STARTS,

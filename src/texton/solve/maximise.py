@@ -6,7 +6,8 @@ it has come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +75,50 @@ class Diverse(Objective):
         likeness = grams @ grams.T
         others = (likeness.sum(1) - likeness.diagonal()) / max(1, len(code) - 1)
         return errors * (1 - self._weight * others)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Maps (K) of a layer, the values (K, levels) wanted of each, upwards, and their weights."""
+
+    maps: list[int]
+    values: Tensor
+    weights: Tensor
+
+
+class RankMatch(Objective):
+    """‖sort φ_k(X) − sorted target_k‖² / ‖target‖² of some maps, weighted, averaged over layers:
+    as strong as a target as often, wherever (VITAL, 2025). 0 at best, so that it can settle.
+
+    Args:
+        wanted: by layer, of each image of the batch; as many maps of each.
+    """
+
+    def __init__(self, wanted: Mapping[str, Sequence[Ranked]]) -> None:
+        self.layers = tuple(wanted)
+        self._wanted = {
+            name: (
+                torch.tensor([one.maps for one in each]).to(each[0].values.device),
+                torch.stack([one.values for one in each]),
+                torch.stack([one.weights for one in each]),
+            )
+            for name, each in wanted.items()
+        }
+        self._at: dict[tuple[str, int], Tensor] = {}
+
+    def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        errors = [self._error(name, codes[name]) for name in self.layers]
+        return torch.stack(errors).mean(0)
+
+    def _error(self, name: str, code: Tensor) -> Tensor:
+        maps, values, weights = self._wanted[name]
+        rows = torch.arange(len(code), device=code.device)[:, None]
+        own = code[rows, maps].float().flatten(2).sort(2).values
+        if (target := self._at.get((name, own.shape[2]))) is None:
+            target = F.interpolate(values, own.shape[2], mode="linear", align_corners=True)
+            self._at[name, own.shape[2]] = target
+        apart = ((own - target).square().mean(2) * weights).sum(1)
+        return apart / (target.square().mean(2) * weights).sum(1).clamp_min(1e-12)
 
 
 class Held(Objective):

@@ -28,8 +28,8 @@ class SolverSettings:
         jitter: shift the image by up to so many pixels in every step but the last fifth.
         weight_decay: of ``sgd2016`` alone.
         rule: ``adam``; ``lbfgs``, bounded quasi-Newton, whose ``learning_rate`` is the longest
-            step in the mean over pixels; ``ascent``, whose is every step's; or ``sgd2016``: the
-            paper's, on unbounded images, denoised at the end.
+            step in the mean over pixels; ``ascent``, whose is every step's; ``sgd2016``: the
+            paper's, on unbounded images, denoised at the end; or ``history``: Yosinski's.
     """
 
     steps: int = 72
@@ -42,7 +42,7 @@ class SolverSettings:
     tv: float = 0.1
     jitter: int = 0
     weight_decay: float = 5e-4
-    rule: Literal["adam", "lbfgs", "sgd2016", "ascent"] = "adam"
+    rule: Literal["adam", "lbfgs", "sgd2016", "ascent", "history"] = "adam"
 
 
 PRESETS = {
@@ -68,6 +68,13 @@ MAXIMISING = {
     "normal": _RISING,
     "fine": replace(_RISING, steps=512),
 }
+
+# On pixels, as before Fourier: a step is so far on the average, and blurred again.
+HISTORY = replace(
+    _RISING, steps=256, learning_rate=0.02, final_rate=0.25, contrast=0.04, rule="history"
+)
+# Of what is bounded, and the same in every step.
+MATCHING = {name: replace(x, early_stop=True) for name, x in MAXIMISING.items()}
 
 # Of phases, in radians.
 _TURNING = replace(_RISING, learning_rate=0.5)

@@ -16,13 +16,13 @@ from texton.atlas.dossier import drawing
 from texton.atlas.dossier import figures as f
 from texton.atlas.dossier.measure import LISTED, Record, feeds, measured
 from texton.atlas.dossier.pictures import BANDS, Sprites
-from texton.atlas.dossier.sweep import sweep
 from texton.errors import TextonError
 from texton.evidence.format import Evidence
 from texton.images.files import read_image, write_bytes
 from texton.jobs.manifest import AtlasLayer
 from texton.jobs.store import Store, Unit, folder_name
 from texton.methods.method import Figure
+from texton.methods.parts.sweep import sweep
 from texton.methods.parts.tuned import tune
 from texton.network.device import Compute, choose_compute
 from texton.reading import read_json_file

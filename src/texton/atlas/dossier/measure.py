@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from texton.atlas.dossier.sweep import LayerPaths
-from texton.atlas.dossier.trust import Texture, texture_means, trust
 from texton.evidence.format import Evidence
 from texton.methods.parts.composition import Contributions
+from texton.methods.parts.sweep import LayerPaths
+from texton.methods.parts.trust import Texture, texture_means, trust
 from texton.methods.parts.tuned import Tuning
 from texton.network.device import Compute
 from texton.network.network import Network

@@ -15,23 +15,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
-from texton.evidence.format import Evidence
 from texton.images.files import as_saved, read_image
 from texton.images.folder import images_in
 from texton.methods.method import STARTS, STEPS, OnStep
 from texton.methods.parts.classifier import CLASS, class_encoder
+from texton.methods.parts.evident import Evident
 from texton.methods.parts.looking import field_of, window_of, windows
-from texton.methods.parts.setup import bytes_each, finished, run
+from texton.methods.parts.setup import algorithm_for, bytes_each, finished, run
 from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.codes import check_channel
 from texton.network.device import Compute, in_batches
 from texton.solve.canvas import Canvas, FourierCanvas, pink_noise
 from texton.solve.directions import Shares, Units, share_vector
-from texton.solve.maximise import Diverse, Maximise, Place, check_place
+from texton.solve.maximise import Diverse, Maximise, Place, RankMatch, check_place
 from texton.solve.objective import Activation, Objective
 from texton.solve.phase import PhaseCanvas, magnitude_of, natural_magnitude
 from texton.solve.presets import SolverSettings
-from texton.solve.rules import Adam
 from texton.solve.solver import Opening, Solver
 from texton.solve.views import Views, warped
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from texton.network.network import Encoder, Network
 
 LOUDEST = 2.5
+_NO_TARGET = torch.ones(1)  # that an error is divided by
 _GAP = 4  # pixels between pictures that are one
 _HELD_OUT = [  # degrees, share of the image in a window, pixels
     (degrees, scale, shift)
@@ -54,17 +54,19 @@ class Wanted:
 
     Attributes:
         place: of a neuron; None: the mean of the map.
-        strongest: (C,), every filter's strongest activation by photographs; None: not known.
+        evident: what photographs say of the layer; None: not known.
         natural: (C, H, W // 2 + 1), the magnitude that a picture's spectrum has; None: any.
         facets: pictures that are one, each unlike the others.
+        match: be as strong as often as in the strongest patches, no stronger.
     """
 
     layer: str
     size: int
     place: Place | None = None
-    strongest: Tensor | None = None
+    evident: Evident | None = None
     natural: Tensor | None = None
     facets: int = 1
+    match: bool = False
     diversity: float = 1.0
 
 
@@ -140,12 +142,14 @@ class Maximisation:
         objective: Objective = maximise
         if self._wanted.facets > 1:
             objective = Diverse(maximise, self._wanted.diversity)
+        if self._wanted.match:
+            objective = self._match(units)
         canvas = self._canvas(generators)
         solver = Solver(
             partial(self._encoder, compute=compute),
             objective,
             canvas,
-            Adam(canvas, settings),
+            algorithm_for(settings).rule(canvas, settings, self._network.mean_colour, _NO_TARGET),
             settings,
             generators,
             self._opening(maximise, units),
@@ -156,7 +160,8 @@ class Maximisation:
         seconds = (time.perf_counter() - started) / len(units)
         solved = finished(canvas.images(), settings)
         activations, transfers = self.measure(solved, units)
-        peaks = self._peaks(solved, units)
+        seen = self._beside_photographs(solved, units)
+        errors = self._errors(objective, solved) if self._wanted.match else [None] * len(units)
         steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
         alpha = canvas.where() if isinstance(canvas, PhaseCanvas) else None
         for b, activation in enumerate(activations):
@@ -167,7 +172,8 @@ class Maximisation:
                 figures={
                     "activation": activation,
                     "transfer": None if dead else transfers[b] / activation,
-                    "strongest": peaks[b],
+                    **seen[b],
+                    "error": errors[b],
                     "steps": steps[b],
                     "starts": starts[b],
                 },
@@ -186,16 +192,35 @@ class Maximisation:
         activations, transfers = zip(*parts, strict=True)
         return list(chain.from_iterable(activations)), list(chain.from_iterable(transfers))
 
-    def _peaks(self, solved: Tensor, units: Units) -> list[float | None]:
-        """Every map's largest activation over the filter's strongest by photographs."""
-        strongest = self._wanted.strongest
-        if strongest is None or isinstance(units, Tensor):
-            return [None] * len(units)
+    def _beside_photographs(self, solved: Tensor, units: Units) -> list[dict[str, float | None]]:
+        """Every map's largest activation over the filter's strongest by photographs, and the
+        picture's path; of a neuron, around which it is nothing, none."""
+        evident = self._wanted.evident
+        none: dict[str, float | None] = {"strongest": None, "path": None}
+        if evident is None or isinstance(units, Tensor):
+            return [none] * len(units)
+        found = []
+        for b, unit in enumerate(units):
+            with torch.no_grad():
+                peak = float(self._code(solved[b : b + 1])[0, unit].max())
+            most = float(evident.strongest[unit])
+            whole = self._wanted.place is None and peak > 0
+            path = evident.path(unit, solved[b : b + 1]) if whole else None
+            found.append({"strongest": peak / most if most > 0 else None, "path": path})
+        return found
+
+    def _match(self, units: Units) -> RankMatch:
+        evident = self._wanted.evident
+        assert evident is not None and not isinstance(units, Tensor)
+        ranked = [evident.ranked(unit) for unit in units]
+        return RankMatch({name: [one[name] for one in ranked] for name in ranked[0]})
+
+    def _errors(self, objective: Objective, solved: Tensor) -> list[float]:
+        """Of the pictures as saved, in float32."""
+        encode = self._encoder(objective.layers, self._compute.exact())
         with torch.no_grad():
-            maps = [self._code(solved[b : b + 1])[0, unit] for b, unit in enumerate(units)]
-        known = [float(strongest[unit]) for unit in units]
-        pairs = zip(maps, known, strict=True)
-        return [float(own.max()) / most if most > 0 else None for own, most in pairs]
+            errors: list[float] = objective(encode(solved), solved).tolist()
+        return errors
 
     def _measured(self, solved: Tensor, units: Units) -> tuple[list[float], list[float]]:
         objective, one = self.objective(units), torch.ones(len(solved))
@@ -229,6 +254,10 @@ class Maximisation:
         if natural is not None:
             return PhaseCanvas(generators, natural, self._wanted.size, device)
         contrast = self._settings.contrast
+        if self._settings.rule == "history":
+            algorithm, mean = algorithm_for(self._settings), self._network.mean_colour
+            start = algorithm.start(self._shape, generators, mean, contrast)
+            return algorithm.canvas(start.to(device))
         return FourierCanvas(generators, self._shape, device, contrast=contrast, loudest=LOUDEST)
 
     def _opening(self, maximise: Maximise, units: Units) -> Opening | None:
@@ -263,7 +292,9 @@ class Maximisation:
             return class_encoder(self._network, compute)
         return self._network.encoder(layers, compute)
 
-    def _views(self, generators: Sequence[torch.Generator]) -> Views:
+    def _views(self, generators: Sequence[torch.Generator]) -> Views | None:
+        if self._wanted.match or self._settings.rule == "history":
+            return None  # the picture as it is
         layer, size = self._wanted.layer, (self._wanted.size, self._wanted.size)
         if layer == CLASS:
             return windows(generators, size[0], size)
@@ -273,18 +304,6 @@ class Maximisation:
             return windows(generators, field, size, reach=reach, about=self._about)
         stride = self._network.layer(layer).stride
         return windows(generators, field, window_of(size, field, stride))
-
-
-def strongest_of(folder: Path, network: Network, layer: str) -> Tensor:
-    """(C,), every filter's strongest activation in an evidence folder.
-
-    Raises:
-        TextonError: it is none, has not this layer, or is of another network.
-    """
-    evidence = Evidence.open(folder)
-    if evidence.manifest.weights_hash != network.weights_hash:
-        raise TextonError(f"the evidence in '{folder}' is of another network than {network.name}")
-    return torch.from_numpy(evidence.layer(layer).top_value[:, 0].copy())
 
 
 def magnitude(channels: int, size: int, folder: Path | None) -> Tensor:

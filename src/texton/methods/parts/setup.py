@@ -19,6 +19,7 @@ from texton.methods.parts.paper2016 import Algorithm2016
 from texton.methods.result import Unit
 from texton.network.device import Compute
 from texton.solve.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas
+from texton.solve.history import Historical
 from texton.solve.objective import Objective
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import Adam, Lbfgs
@@ -29,7 +30,12 @@ from texton.version import __version__
 if TYPE_CHECKING:
     from texton.network.network import Network
 
-_ALGORITHMS = {"adam": Algorithm(Adam), "lbfgs": Algorithm(Lbfgs), "sgd2016": Algorithm2016()}
+_ALGORITHMS = {
+    "adam": Algorithm(Adam),
+    "lbfgs": Algorithm(Lbfgs),
+    "sgd2016": Algorithm2016(),
+    "history": Algorithm(Historical),
+}
 
 _NAMED = {"preset": "preset", "steps": "steps_asked", "seed": "seed"}  # outside the options
 

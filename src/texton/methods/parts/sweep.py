@@ -104,7 +104,7 @@ def _take(
     asked: Iterable[tuple[str, int, int, Place]],
     size: Sequence[int],
 ) -> None:
-    sums = {name: _integral(codes[name]) for name in order}
+    sums = {name: integral(codes[name]) for name in order}
     by_layer: defaultdict[str, list[tuple[int, int, Place]]] = defaultdict(list)
     for name, channel, rank, place in asked:
         by_layer[name].append((channel, rank, place))
@@ -123,21 +123,21 @@ def _take(
             field_box(evidence.layers[name], place, *size).inside(*size) for *_, place in places
         ]
         for earlier, means in path.means.items():
-            means.index_put_(where, _means_in(sums[earlier], boxes, size), accumulate=True)
+            means.index_put_(where, means_in(sums[earlier], boxes, size), accumulate=True)
 
 
-def _integral(code: Tensor) -> Tensor:
+def integral(code: Tensor) -> Tensor:
     """(C, H + 1, W + 1): sums over all that lies above and to the left."""
     summed = code[0].double().cumsum(1).cumsum(2)
     return torch.nn.functional.pad(summed, (1, 0, 1, 0))
 
 
-def _means_in(sums: Tensor, boxes: Sequence[Box], size: Sequence[int]) -> Tensor:
+def means_in(sums: Tensor, boxes: Sequence[Box], size: Sequence[int]) -> Tensor:
     """(N, C): the means of a map over the parts that lie under boxes of pixels."""
     rows, columns = sums.shape[1] - 1, sums.shape[2] - 1
     scales = rows / size[0], columns / size[1]
-    down = torch.tensor([_span(box.top, box.bottom, scales[0], rows) for box in boxes])
-    across = torch.tensor([_span(box.left, box.right, scales[1], columns) for box in boxes])
+    down = torch.tensor([span(box.top, box.bottom, scales[0], rows) for box in boxes])
+    across = torch.tensor([span(box.left, box.right, scales[1], columns) for box in boxes])
     (top, bottom), (left, right) = down.T, across.T
     total = sums[:, bottom, right] - sums[:, top, right] - sums[:, bottom, left]
     area = (bottom - top) * (right - left)
@@ -145,6 +145,6 @@ def _means_in(sums: Tensor, boxes: Sequence[Box], size: Sequence[int]) -> Tensor
     return mean.float()
 
 
-def _span(low: int, high: int, scale: float, most: int) -> tuple[int, int]:
+def span(low: int, high: int, scale: float, most: int) -> tuple[int, int]:
     first = min(int(low * scale), most - 1)
     return first, max(min(round(high * scale), most), first + 1)

@@ -57,6 +57,28 @@ class Same(nn.Conv2d):
         return nn.functional.conv2d(self.static_padding(x), self.weight, self.bias, self.stride)
 
 
+class Identity(nn.Module):
+    """A library's own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class Pointwise(nn.Conv2d):
+    """As EfficientNet-lite's convolutions that need no padding."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 4, 1)
+        self.static_padding = Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(self.static_padding(x), self.weight, self.bias)
+
+
+def _pointwise() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), Pointwise(), nn.ReLU())
+
+
 class Own(nn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x * 2)
@@ -79,7 +101,7 @@ class Residual(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("make", [_plain, _normed, _grouped, _same])
+@pytest.mark.parametrize("make", [_plain, _normed, _grouped, _same, _pointwise])
 def test_contributions_and_bias_are_the_pre_activation(make: Callable[[], nn.Module]) -> None:
     network = _seeded(make)
     image = torch.rand(1, 3, 15, 17, generator=torch.Generator().manual_seed(1))

@@ -106,12 +106,18 @@ def test_mistakes_are_told_in_a_line(run: Run, place: Path) -> None:
     assert_refused(run("patches", "3:0", *wrong[2:]), "nothing of a layer")
 
 
-def test_grey_networks_have_grey_strips(run: Run, tmp_path: Path) -> None:
+def test_sheets_of_grey_networks_have_colours(run: Run, tmp_path: Path) -> None:
+    """What adds is orange and what takes away is blue, whatever images the network takes."""
     source = "from torch import nn\ndef make():\n    return nn.Sequential(nn.Conv2d(1, 3, 3), "
-    Path("grey.py").write_text(source + "nn.ReLU()), {'channels': 1, 'mean': 0.5, 'std': 0.2}\n")
+    source += "nn.ReLU(), nn.Conv2d(3, 3, 3), nn.ReLU()), "
+    Path("grey.py").write_text(source + "{'channels': 1, 'mean': 0.5, 'std': 0.2}\n")
     write_pictures(Path("p"), 3)
-    words = ("patches", "1:0", "--from", "p", *WORDS, "--network", "grey.py:make", "-o", "x.png")
-    outcome = run(*words)
-    assert outcome.code == 0, outcome.err
-    with Image.open("x.png") as strip:
-        assert strip.mode == "L" and np.asarray(strip, float).std() > 20
+    words = ("3:0", "--from", "p", "--size", SIZE, "--network", "grey.py:make", "-o", "x.png")
+    more = {"patches": ("--texture", "none"), "parts": ("--steps", 1, "--edge", 32)}
+    for command, how in more.items():
+        outcome = run(command, *words, *how, "--force")
+        assert outcome.code == 0, outcome.err
+        with Image.open("x.png") as strip:
+            pixels = np.asarray(strip.convert("RGB"), float)
+            assert strip.mode == "RGB" and pixels.std() > 20
+            assert (np.ptp(pixels, 2).max() > 60) == (command == "parts")

@@ -192,8 +192,8 @@ def _distances(
     spread = np.sqrt(together.var(0) + 1e-3)  # as neighbours are found: see `similar`
     one, other = first / spread, second / spread
     rows = np.flatnonzero(alive)
-    among = np.linalg.norm(one[rows][:, None] - one[rows][None], axis=2)
-    apart = among[~np.eye(len(rows), dtype=bool)]
+    among = [np.linalg.norm(one[rows[at + 1 :]] - one[row], axis=1) for at, row in enumerate(rows)]
+    apart = np.concatenate(among)  # a row at a time: all at once 512 filters take gigabytes
     unit = float(np.median(apart)) if len(apart) else 1.0
     for at in np.flatnonzero(both):
         away = np.linalg.norm(one[rows] - other[at], axis=1)

@@ -149,7 +149,7 @@ def _result(
     ]
     whole = [(f"{unit.layer}:{unit.channel}", own), ("excited most", _seen(task, unit, *peaks[0]))]
     sheet = draw_parts(whole, rows[0], rows[1], count, network.bands)
-    image = as_saved(as_image(sheet, network.channels))
+    image = as_saved(as_image(sheet))
     strengths = wiring.strengths[found.channel]
     listed = [
         {"channel": c, "adds": found.of(c), "weight": float(strengths[c - found.inputs.start])}

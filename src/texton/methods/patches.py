@@ -104,7 +104,7 @@ def _result(task: Task, unit: Unit, cutting: Patches, on_step: OnStep | None) ->
     texture = _texture(task, unit, cutting, made, on_step)
     heading = _heading(unit, figures)
     strip = draw_strip(heading, texture, strongest, weaker, task.network.bands)
-    image = as_saved(as_image(strip, task.network.channels))
+    image = as_saved(as_image(strip))
     status: Status = "dead" if cutting.found.dead[channel] else "ok"
     settings = _recorded(task, cutting)
     return Result(image, unit, figures, time.perf_counter() - started, status, settings)

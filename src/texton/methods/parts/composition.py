@@ -16,7 +16,7 @@ from texton.network.hooks import CALL
 from texton.network.layers import Layer
 from texton.network.network import INPUT, Network
 
-_PADDINGS = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.Identity)
+_PADDINGS = (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)
 _NOTHING = ("Identity", "Dropout", "Dropout2d")  # layers that pass on what they get
 _MOST_STEPS = 6  # modules between a layer and its convolution: a norm, a rectifier, a dropout
 
@@ -234,7 +234,10 @@ def _source(network: Network, conv: Layer, part: nn.Conv2d) -> str:
 
 def _check_plain(name: str, part: nn.Conv2d) -> None:
     """Refuse a convolution that is computed in a way of its own, unless padding is all it adds."""
-    pads = all(isinstance(child, _PADDINGS) for child in part.children())
+    pads = all(
+        isinstance(child, _PADDINGS) or type(child).__name__ in _NOTHING  # libraries have their own
+        for child in part.children()
+    )
     own = type(part).forward is not nn.Conv2d.forward and not list(part.children())
     if own or not pads:
         raise TextonError(

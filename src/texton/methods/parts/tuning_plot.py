@@ -53,12 +53,9 @@ def draw_tuning(tuning: Tuning, channel: int, stimulus: Tensor) -> Image.Image:
     return picture
 
 
-def as_image(picture: Image.Image, channels: int) -> Tensor:
-    """(C, H, W) in [0, 1]: in colours for three channels, else the same grey in all."""
-    if channels == 3:
-        return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
-    grey = torch.from_numpy(np.asarray(picture.convert("L")).copy()).float() / 255
-    return grey.expand(channels, -1, -1).contiguous()
+def as_image(picture: Image.Image) -> Tensor:
+    """(3, H, W) in [0, 1], whatever images the network takes: colours say what adds and takes."""
+    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
 
 
 def _corner(row: int, column: int) -> Point:

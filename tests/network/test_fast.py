@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from texton import Network
-from texton.network.codes import is_rectified, mark_rectified
 from texton.network.device import choose_compute
 from texton.network.fast import convolution, make_lean
 from texton.network.fast import modules as lean
 from texton.network.fast.rectified import rectified_slope
+from texton.network.marks import is_rectified, mark_rectified
 from texton.solve.objective import FeatureMapMatch
 
 EXACT = choose_compute("cpu", torch.float32)

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import texton
 from tests.helpers import EXAMPLES, Run
-from tests.network.test_fields import deep, unet
+from tests.network.test_fields import deep, shuffled, unet
 from tests.transformers import vit
 from texton import Network, TextonError
+from texton.network.sizes import Intake
 
 TESTS = Path(__file__).parent.parent
 CAT = EXAMPLES / "chelsea.jpg"
+FIELDS = TESTS / "network" / "test_fields.py"
 VIT = f"{TESTS / 'transformers.py'}:vit"
 
 
 @pytest.mark.parametrize(
     ("make", "layer", "said"),
     [
-        (deep, "last", "multiples of 16, which 40×56 is not: use --size 64 --crop square"),
+        (deep, "last", "multiples of 16, which 40×56 is not: leave --crop out"),
         (unet, "join.1", "multiples of 4, which 40×58 is not"),
         (vit, "blocks.1", "takes images of 32×32 pixels alone, not of 40×56: leave --crop out"),
     ],
@@ -40,9 +44,8 @@ def test_the_cause_and_the_remedy(make: object, layer: str, said: str) -> None:
 
 
 def test_a_fixed_size_is_learnt_from_what_works() -> None:
-    assert Network(vit()).input_size() == (32, 32)
-    assert Network(vit()).input_size(["patches"]) is None, "what comes before takes any size"
-    assert Network(deep()).input_size() is None
+    assert Network(vit()).intake() == Intake((32, 32))
+    assert Network(vit()).intake(["patches"]) == Intake(), "what comes before takes any size"
 
 
 @pytest.mark.works(
@@ -64,11 +67,48 @@ def test_a_photograph_is_cropped_for_a_network_of_one_size(run: Run, tmp_path: P
     assert whole.code == 2 and "not of 48×32: leave --crop out" in whole.err
 
 
+@pytest.mark.works(
+    "sides that must be multiples (a U-Net)",
+    "the number is learnt, and a photograph is trimmed to it in the middle, in one line; "
+    "`--crop none` leaves it whole",
+)
+def test_a_photograph_is_trimmed_to_what_a_network_takes(run: Run) -> None:
+    words = ("filter", CAT, "join.1:1", "--network", f"{FIELDS}:unet", "--size", 58)
+    made = run(*words, "--steps", 2, "--json")
+    assert made.err.count("chelsea.jpg: trimmed from 58×39 to 56×36 pixels, multiples of 4") == 1
+    told = json.loads(made.out)
+    assert told["size"] == [56, 36] and told["settings"]["multiple"] == 4
+    whole = texton.read_image(CAT, 58)
+    trimmed = texton.read_image(CAT, 58, multiple=4)
+    assert torch.equal(trimmed, whole[..., 1:37, 1:57])
+    command = json.loads(run("info", told["image"], "--json").out)["command"]
+    again = run(*shlex.split(command)[1:], "--json", "-o", "again.png")
+    assert json.loads(again.out)["settings"]["photo_hash"] == told["settings"]["photo_hash"]
+    before = run(*words[:2], "down.0:1", *words[3:], "--steps", 2, "--json")
+    assert json.loads(before.out)["size"] == [58, 39] and "trimmed" not in before.err
+    refused = run(*words, "--crop", "none")
+    assert refused.code == 2 and "multiples of 4, which 58×39 is not: leave --crop" in refused.err
+
+
+def test_a_network_that_takes_any_size_is_left_alone() -> None:
+    assert Network(unet()).intake() == Intake(multiple=4)
+    assert Network(deep()).intake() == Intake(multiple=16)
+    assert Network(deep()).intake(["first"]) == Intake()
+    net = Network(shuffled())
+    assert net.layer("2").receptive_field is None, "so its sizes are tried"
+    assert net.intake() == Intake() and net.intake().told() == {}
+
+
+def test_plain_chains_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2)))
+    assert list(net.layers) == ["0", "1", "2"]
+    monkeypatch.setattr(net, "_tried", lambda *_: pytest.fail("a forward too many"))
+    assert net.intake() == net.intake(["2"]) == Intake()
+
+
 def test_square_is_for_any_network(run: Run) -> None:
-    words = ("filter", CAT, "last:1", "--network", f"{TESTS / 'network' / 'test_fields.py'}:deep")
-    refused = run(*words, "--size", 40)
-    assert refused.code == 2 and "16, which 40×27 is not: use --size 32 --crop" in refused.err
-    made = run(*words, "--size", 48, "--crop", "square", "--steps", 2, "--json")
+    words = ("filter", CAT, "last:1", "--network", f"{FIELDS}:deep")
+    made = run(*words, "--size", 50, "--crop", "square", "--steps", 2, "--json")
     assert json.loads(made.out)["size"] == [48, 48]
     assert "--crop square" in json.loads(run("info", "chelsea-last-1.png", "--json").out)["command"]
 

@@ -160,7 +160,7 @@ def test_transformers_of_hugging_face_are_followed() -> None:
     told = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
     module = hub.ViTModel(hub.ViTConfig(image_size=32, intermediate_size=16, **told))
     net = Network(module)
-    assert net.input_size() == (32, 32)
+    assert net.intake().only == (32, 32)
     assert net.layer("layers.0.mlp.activation_fn").channels == 16
     assert net.encode(torch.rand(2, 3, 32, 32), "layernorm")["layernorm"].shape == (2, 8, 4, 4)
     how = {"image_size": 64, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 2]}

@@ -18,7 +18,7 @@ _CODES = """
 import sys
 import torch
 import texton
-from texton.network.network import make_lean
+from texton.network.copies import make_lean
 
 torch.manual_seed(0)
 net = texton.load_network("vgg19")
@@ -51,7 +51,7 @@ def test_without_the_folder_codes_gradients_and_pictures_are_the_same(tmp_path: 
     assert not (bare / "network" / "fast").exists()
     with_it, without = made_by(package, tmp_path / "a.pt"), made_by(bare, tmp_path / "b.pt")
     assert with_it.pop("lean") == "texton.network.fast.modules"
-    assert without.pop("lean") == "texton.network.network"
+    assert without.pop("lean") == "texton.network.copies"
     assert with_it["layers"] == without["layers"]
     assert with_it["tensors"].keys() == without["tensors"].keys()
     for name, tensor in with_it["tensors"].items():

@@ -54,10 +54,10 @@ def test_a_folders_spectrum_is_its_photographs(tmp_path: Path) -> None:
     assert found[0].sum(1)[8:13].sum() > 10 * found[0].sum(0)[8:13].sum()
     pixels = (lying[0] * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(tmp_path / "lying.png")
-    assert magnitude(3, 32, tmp_path).shape == (3, 32, 17)
+    assert magnitude(3, (32, 32), tmp_path).shape == (3, 32, 17)
     (tmp_path / "lying.png").unlink()
     with pytest.raises(TextonError, match="no images"):
-        magnitude(3, 32, tmp_path)
+        magnitude(3, (32, 32), tmp_path)
 
 
 def test_where_it_was_asked_for_is_seen() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -91,7 +91,8 @@ def make_plan(asked: Asked, root: Path) -> Plan:
     settings = complete(options, reading, choice.device, network)
     if old:
         check_same(root, old, network, options, settings)
-    photos, listed = _photos(asked.photos, root, old, network, settings, method)
+    trimmed: list[str] = []
+    photos, listed = _photos(asked.photos, root, old, network, settings, method, trimmed.append)
     channels = _channels(asked, old)
     chosen = _filters(asked, channels, old, network, photos, method)
     deepest = [name for name in chosen if name in network.layers][-1:]
@@ -102,7 +103,7 @@ def make_plan(asked: Asked, root: Path) -> Plan:
         units = [(name, photo) for name in chosen for photo in photos or (None,)]
         wanted = tuple(without_axes(method, Unit(name, None, photo)) for name, photo in units)
         seen: dict[str | None, Tensor] = dict(photos.items())
-        read = reading.size, reading.white, reading.cropped(network.input_size())
+        read = reading.size, reading.white, network.intake().told(reading.crop)
         method.check(Task(network, wanted, seen, options, choice.device, *read))
     manifest = Manifest(
         texton=old.texton if old else __version__,
@@ -118,7 +119,8 @@ def make_plan(asked: Asked, root: Path) -> Plan:
         method=method.name,
         options=options.as_json(),
     )
-    return Plan(old, manifest, network, photos, _notes(old, asked, manifest, network))
+    notes = (*_notes(old, asked, manifest, network), *trimmed)
+    return Plan(old, manifest, network, photos, notes)
 
 
 def existing(root: Path) -> Manifest | None:
@@ -176,20 +178,22 @@ def _photos(
     network: Network,
     settings: Mapping[str, Any],
     method: Method,
+    tell: Callable[[str], object],
 ) -> tuple[dict[str, Tensor], tuple[AtlasPhoto, ...]]:
     """The photographs that were there, then those that are new."""
     if "photo" not in method.axes:
-        size = settings["size"]
-        return {}, (AtlasPhoto(NO_PHOTO, "", "", "", size, size, False),)
+        rows, columns = network.intake().square(settings["size"])
+        return {}, (AtlasPhoto(NO_PHOTO, "", "", "", columns, rows, False),)
     store = Store(root, old) if old else None
     listed = {photo.name: photo for photo in old.photos} if old else {}
     images = {name: store.read_photo(name, network.channels) for name in listed} if store else {}
     for photo in listed.values():
         if content_hash(images[photo.name]) != photo.content_hash:
             raise TextonError(f"'{root / photo.file}' has been changed: put the old one back")
+    intake = network.intake()
+    reading = ReadingOptions.of(ReadingOptions.kept_in(settings))
     for path in paths:
-        reading = ReadingOptions.of(ReadingOptions.kept_in(settings))
-        image = reading.read(path, None, network.channels, network.input_size())
+        image = reading.read(path, None, network.channels, intake, tell)
         photo = _as_photo(path, image)
         same = next((x for x in listed.values() if x.content_hash == photo.content_hash), None)
         if same is not None:
@@ -284,7 +288,7 @@ def _notes(
     old: Manifest | None, asked: Asked, manifest: Manifest, network: Network
 ) -> tuple[str, ...]:
     notes = []
-    if old is None and (only := network.input_size()) and manifest.settings["crop"] != "none":
+    if old is None and (only := network.intake().only) and manifest.settings["crop"] != "none":
         notes.append(f"{network.name} takes images of {only[1]}×{only[0]} pixels alone: cropped")
     layered = "layer" in find_method(manifest.method).axes
     if layered and (old is None or asked.layers is not None):

@@ -50,7 +50,7 @@ def _looked_at(net: Network, choice: NetworkOptions, lines: list[str]) -> dict[s
     from texton.cli.checking import seen_in, trial_picture, try_filter
 
     picture = trial_picture(net)
-    size = net.input_size()
+    size = net.intake().only
     told = f"{size[1]}×{size[0]} pixels alone" if size else "of many sizes"
     lines.append(_line("", f"{told}; it brings them to a size itself" if net.resizes else told))
     seen = seen_in(net, picture)

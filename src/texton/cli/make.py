@@ -153,15 +153,16 @@ class _Making:
         size = self.reading.size or self.method.size
         photos: dict[str | None, Any] = {}
         named = [spec.rpartition(":")[0] or spec for spec in self.specs]
-        only = o.tell_cropped(net, self.reading, named)
-        crop = self.reading.cropped(only)
-        size = max(only) if only is not None and crop is not None else size
+        crop = self.reading.crop if "photo" in self.method.axes else ""
+        intake = o.tell_intake(net, crop, named)
+        needs = intake.told(crop)
+        size = intake.edge(size) if needs else size
         if self.photo is not None:
-            image = self.reading.read(self.photo, size, net.channels, only)
+            image = self.reading.read(self.photo, size, net.channels, intake, o.say)
             photos[None] = image
             settle_allocator(image.shape[2] * image.shape[3])
         units = tuple(self._units(net, photos.get(None)))
-        told = self.options, self.series.network.device, size, self.reading.white, crop
+        told = self.options, self.series.network.device, size, self.reading.white, needs
         each = zip(self.series.labels, choices, networks, own_details(networks), strict=True)
         return [
             Member(label, choice, Task(one, units, photos, *told), own)

@@ -14,9 +14,9 @@ from texton.errors import TextonError
 from texton.images import place
 
 if TYPE_CHECKING:
-    from texton.methods.command import ReadingOptions
     from texton.methods.result import Result
     from texton.network.network import Network
+    from texton.network.sizes import Intake
 
 OUT = typer.Option("-o", "--out", help="The PNG to write.", show_default=False)
 FORCE = typer.Option("--force", help="Replace files texton did not make.")
@@ -33,20 +33,27 @@ def tell_assumed(*networks: Network) -> None:
     print("".join(f"{line}\n" for line in dict.fromkeys(lines)), end="", file=sys.stderr)
 
 
-def tell_cropped(
-    network: Network, reading: ReadingOptions, layers: Sequence[str] = ()
-) -> tuple[int, int] | None:
-    """The one size, (H, W), of images that reach these layers, or any, of a network that takes no
-    other; told to stderr where pictures are brought to it."""
+def tell_intake(network: Network, crop: str, layers: Sequence[str] = ()) -> Intake:
+    """Which images reach these layers, or all; told to stderr where there is one size.
+
+    Args:
+        crop: of `ReadingOptions`; ``""`` where no photograph is read.
+    """
     known = [name for name in layers if name in network.layers]
-    only = network.input_size(known if known and len(known) == len(layers) else None)
-    if only is not None and reading.crop != "none":
-        print(
-            f"{network.name} takes images of {only[1]}×{only[0]} pixels alone: of a photograph "
-            "the middle at that size (--crop none leaves it whole)",
-            file=sys.stderr,
+    intake = network.intake(known if known and len(known) == len(layers) else None)
+    if intake.only is not None and crop != "none":
+        height, width = intake.only
+        what = "of a photograph the middle at that size (--crop none leaves it whole)"
+        say(
+            f"{network.name} takes images of {width}×{height} pixels alone: "
+            f"{what if crop else 'pictures have that size'}"
         )
-    return only
+    return intake
+
+
+def say(line: str) -> None:
+    """To stderr."""
+    print(line, file=sys.stderr)
 
 
 def check_suffix(path: Path) -> None:

@@ -44,6 +44,7 @@ def _scan(folder: Path, out: Path, as_json: bool, **values: Any) -> None:
     asked = ScanAsked(folder, network, told.layers, told.size, told.top, told.seed)
     with open_scan(asked, out, o.tell_assumed) as scan:
         interrupted = False
+        _tell_needs(scan)
         try:
             _look(scan, folder)
             with closing(make_engine(engine, scan.manifest.settings["device"])) as computed_by:
@@ -60,6 +61,18 @@ def _scan(folder: Path, out: Path, as_json: bool, **values: Any) -> None:
     o.tell(made, as_json, out)
     if interrupted or left:
         raise typer.Exit(130 if interrupted else 1)
+
+
+def _tell_needs(scan: Scan) -> None:
+    """What the network's images must be, and what becomes of pictures that are not so."""
+    settings, name = scan.manifest.settings, scan.manifest.network
+    if "crop" in settings:
+        rows, columns = settings["crop"]
+        alone = f"{name} takes images of {columns}×{rows} pixels alone"
+        o.say(f"{alone}: of every picture the middle at that size")
+    elif "multiple" in settings:
+        multiples = f"{name} takes sides that are multiples of {settings['multiple']}"
+        o.say(f"{multiples}: pictures are trimmed to that")
 
 
 def _look(scan: Scan, folder: Path) -> None:

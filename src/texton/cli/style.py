@@ -60,8 +60,8 @@ def _fingerprint(image: Path, out: Path | None, force: bool, as_json: bool, **va
         read_fingerprint(path)  # only a fingerprint may be replaced
     net = choice.load()
     o.tell_assumed(net)
-    only = o.tell_cropped(net, reading)
-    photo = reading.read(image, _FINGERPRINT_SIZE, net.channels, only)
+    intake = o.tell_intake(net, reading.crop)
+    photo = reading.read(image, _FINGERPRINT_SIZE, net.channels, intake, o.say)
     made = fingerprint(photo, net, told.layers, choice.device)
     made.save(path)
     filters = {layer: values.shape[1] // 2 for layer, values in made.moments.items()}
@@ -83,7 +83,8 @@ def _compare(
     net = choice.load()
     o.tell_assumed(net)
     size = reading.size or _COMPARE_SIZE
-    told_of = reading.enlarge, reading.white, reading.cropped(o.tell_cropped(net, reading))
+    needs = o.tell_intake(net, reading.crop).told(reading.crop)
+    told_of = reading.enlarge, reading.white, needs
     found = [read_style(name, net, size, *told_of) for name in images]
     distances = style_distances(found, net, told.statistic, told.layers, choice.device)
     others = distances.clone().fill_diagonal_(float("inf"))
@@ -112,7 +113,8 @@ def _top(photo: Path, layer: str, as_json: bool, **values: Any) -> None:
 
     net = choice.load()
     o.tell_assumed(net)
-    image = reading.read(photo, _TOP_SIZE, net.channels, o.tell_cropped(net, reading, [layer]))
+    intake = o.tell_intake(net, reading.crop, [layer])
+    image = reading.read(photo, _TOP_SIZE, net.channels, intake, o.say)
     shares = top_filters(image, net, layer, told.count, choice.device)
     if as_json:
         listed = [{"channel": channel, "share": share} for channel, share in shares]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,10 @@ def evidence_in(
     Raises:
         TextonError: it cannot be read, has no picture that can be, or over 2,000.
     """
-    pictures = _looked_at(folder, size, network.channels)
+    intake = network.intake(layers)
+    size = intake.edge(size)
+    needs = intake.told()
+    pictures = _looked_at(folder, size, network.channels, needs)
     geometry = measure_layers(network, layers, size)
     sweep = Sweep(network, geometry, compute, _TOP, 0)
     states = sweep.nothing()
@@ -42,7 +46,7 @@ def evidence_in(
     for start in range(0, len(numbers), _TOGETHER):
         chosen = np.array(numbers[start : start + _TOGETHER])
         paths = (folder / pictures[number].path for number in chosen)
-        images = [read_image(path, size, channels=network.channels) for path in paths]
+        images = [read_image(path, size, channels=network.channels, **needs) for path in paths]
         hashes = np.array([int(pictures[n].content, 16) for n in chosen], np.uint64)
         sweep.run(states, images, chosen, hashes)
     settings = {"size": size, "top": _TOP, "seed": 0, "channels": network.channels}
@@ -52,7 +56,7 @@ def evidence_in(
         network=network.name,
         weights_hash=network.weights_hash,
         network_options={},
-        settings={**settings, **compute.describe()},
+        settings={**settings, **needs, **compute.describe()},
         layers=geometry,
         roots=(str(folder.absolute()),),
     )
@@ -60,7 +64,7 @@ def evidence_in(
     return Evidence(folder, manifest, pictures, found)
 
 
-def _looked_at(folder: Path, size: int, channels: int) -> list[Scanned]:
+def _looked_at(folder: Path, size: int, channels: int, needs: Mapping[str, Any]) -> list[Scanned]:
     pictures: list[Scanned] = []
     known = Known([])
     try:
@@ -72,7 +76,7 @@ def _looked_at(folder: Path, size: int, channels: int) -> list[Scanned]:
             f"there are over {MOST:,} pictures in '{folder}': `texton scan` it, then --from that"
         )
     for path in files:
-        one = look(folder, 0, path, size, channels)
+        one = look(folder, 0, path, size, channels, needs)
         one = known.judged(one)
         known.note(len(pictures), one)
         pictures.append(one)

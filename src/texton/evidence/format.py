@@ -25,6 +25,7 @@ from texton.evidence.pictures import PictureList, Scanned, content_hash
 from texton.evidence.state import Array, LayerState, edges
 from texton.evidence.strongest import NOBODY, band
 from texton.images.files import read_image
+from texton.network.sizes import told_in
 
 BANDS = {"q99": (0.99, 0.999), "q90": (0.90, 0.99), "q50": (0.50, 0.90)}
 _PER_BAND = 3
@@ -266,7 +267,8 @@ class Evidence:
         """
         path = self.path(picture)
         self._check_unchanged(path, self.pictures[picture])
-        return read_image(path, self.size, channels=self.channels)
+        needs = told_in(self.manifest.settings)
+        return read_image(path, self.size, channels=self.channels, **needs)
 
     def still_there(self, places: Iterable[Place]) -> Iterator[tuple[Place, Tensor]]:
         """Places with their pictures, those left out that have vanished or changed since.

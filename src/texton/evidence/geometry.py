@@ -24,6 +24,7 @@ def measure_layers(network: Network, names: Sequence[str], size: int) -> tuple[E
     Raises:
         TextonError: a layer is not reached on such pictures.
     """
+    shape = network.intake(names).square(size)
     rows, columns = (network.edges_of(names, axis) for axis in (2, 3))
     known = network.measured_layers
     layers = []
@@ -38,7 +39,7 @@ def measure_layers(network: Network, names: Sequence[str], size: int) -> tuple[E
                 stride=layer.stride,
                 field=field,
                 first=_first(layer, rows[name], columns[name]),
-                effective=_effective_field(network, name, size) if larger else None,
+                effective=_effective_field(network, name, shape) if larger else None,
                 rectifies=layer.rectifies,
                 strides=None if set(layer.strides) == {layer.stride} else layer.strides,
             )
@@ -92,13 +93,13 @@ def _inside(first: int, stride: float, field: int, count: int, extent: int) -> t
     return start, min(count, last + 1)
 
 
-def _effective_field(network: Network, name: str, size: int) -> int:
+def _effective_field(network: Network, name: str, size: tuple[int, int]) -> int:
     """The side of the square that holds 95 % of the energy of the middle unit's gradient.
 
     Luo et al. 2016: units weigh the middle of what they see far more than its edge.
     """
     generator = torch.Generator().manual_seed(0)
-    shape = (1, network.channels, size, size)
+    shape = (1, network.channels, *size)
     image = torch.rand(shape, generator=generator).requires_grad_()
     compute: Compute = choose_compute("cpu", torch.float32)
     entering = network.preactivation(name)

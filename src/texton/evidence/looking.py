@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,15 +57,22 @@ def files_in(root: Path, channels: int, say: Callable[[str], None]) -> Iterator[
     yield from within(root)
 
 
-def look(root: Path, number: int, path: str, size: int, channels: int) -> Scanned:
-    """What is known of a picture before it is scanned: whether it can be read, and its look."""
+def look(
+    root: Path, number: int, path: str, size: int, channels: int, needs: Mapping[str, Any]
+) -> Scanned:
+    """What is known of a picture before it is scanned: whether it can be read, and its look.
+
+    Args:
+        size, channels, needs: as `read_image` is going to be told.
+    """
     file = root / path
     told: dict[str, Any] = {"path": path, "root": number}
     try:
         status = file.stat()
         told |= {"size": status.st_size, "mtime": status.st_mtime_ns}
         content = content_hash(file)
-        return Scanned(**told, status="ok", content=content, look=_look_of(file, size, channels))
+        look = _look_of(file, size, channels, needs)
+        return Scanned(**told, status="ok", content=content, look=look)
     except (TextonError, OSError) as error:
         told = {"size": 0, "mtime": 0, **told}
         reason = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
@@ -144,7 +151,7 @@ def _file_hash(path: str, root: int, size: int, mtime: int) -> int:
     return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest())
 
 
-def _look_of(file: Path, size: int, channels: int) -> str:
+def _look_of(file: Path, size: int, channels: int, needs: Mapping[str, Any]) -> str:
     """64 bits, whether brightness falls from one ninth to the next in eight rows (dHash), and
     the mean colours of the quarters; in hexadecimal.
 
@@ -153,7 +160,7 @@ def _look_of(file: Path, size: int, channels: int) -> str:
     """
     picture = _drafted(file, size)
     if picture is None:
-        image = read_image(file, size, channels=channels)
+        image = read_image(file, size, channels=channels, **needs)
         shown = image if channels == 3 else image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
         picture = to_pillow(shown)
     grey = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)

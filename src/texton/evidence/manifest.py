@@ -100,6 +100,9 @@ class EvidenceManifest:
         for key, (low, high) in _RANGES.items():
             if not low <= take(settings, key, int) <= high:
                 raise ValueError(f"its '{key}' is out of range")
+        take_optional(settings, "multiple", int)
+        if settings.get("crop") is not None:
+            _pair(take(settings, "crop", list))
         state = take(read, "state", str)
         if "/" in state or "\\" in state or state.startswith("."):
             raise ValueError("its 'state' is no folder in it")

@@ -32,6 +32,14 @@ def cropped_planes(image: Tensor, crop: Crop) -> Tensor:
     return F.interpolate(image, tuple(crop), mode="bilinear", antialias=True).clamp(0, 1)
 
 
+def trimmed(image: Tensor, multiple: int) -> Tensor:
+    """The middle of an image (B, C, H, W) whose sides are multiples; sides below one stay."""
+    height, width = image.shape[2:]
+    rows, columns = (side - side % multiple or side for side in (height, width))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return image[..., top : top + rows, left : left + columns]
+
+
 def _box(width: int, height: int, crop: str | tuple[int, int]) -> tuple[int, int, int, int]:
     """Left, top, width and height of the largest part of a shape, in the middle."""
     rows, columns = (1, 1) if isinstance(crop, str) else crop

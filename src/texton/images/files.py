@@ -14,7 +14,7 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.arrays import read_planes
-from texton.images.crop import Crop, cropped_picture, cropped_planes
+from texton.images.crop import Crop, cropped_picture, cropped_planes, trimmed
 from texton.images.deep import read_deep
 from texton.images.levels import in_unit
 from texton.images.opening import MAX_PIXELS, MIN_SIDE, SETTINGS_KEY, identify, open_picture
@@ -36,6 +36,7 @@ def read_image(
     channels: int = 3,
     white: float | None = None,
     crop: Crop = None,
+    multiple: int = 1,
 ) -> Tensor:
     """Read a picture as it is meant to be seen: EXIF rotation, embedded colour profile, grey,
     palette, CMYK and 16 bit honoured, transparency laid on white, an animation's first frame.
@@ -51,6 +52,7 @@ def read_image(
             largest by default.
         crop: ``"square"`` for the middle of the picture; rows and columns for the middle of that
             shape, at that size whatever ``long_edge`` says.
+        multiple: the sides are trimmed to multiples of it, in the end and in the middle.
 
     Returns:
         A float32 tensor (1, channels, H, W) in [0, 1].
@@ -60,13 +62,17 @@ def read_image(
             side or over 100 megapixels; or a package that reads its format is missing.
     """
     path = Path(path)
-    long_edge = long_edge if crop is None or isinstance(crop, str) else None
+    if isinstance(crop, (tuple, list)):
+        long_edge, crop = None, (crop[0], crop[1])
     try:
-        if path.suffix.lower() == SUFFIX:
-            planes = read_planes(path, channels, MAX_PIXELS, white)
-            return _fitted(cropped_planes(planes, crop), path, long_edge, enlarge)
-        if (deep := read_deep(path, channels, white)) is not None:
-            return _fitted(cropped_planes(deep, crop), path, long_edge, enlarge)
+        planes = (
+            read_planes(path, channels, MAX_PIXELS, white)
+            if path.suffix.lower() == SUFFIX
+            else read_deep(path, channels, white)
+        )
+        if planes is not None:
+            fitted = _fitted(cropped_planes(planes, crop), path, long_edge, enlarge)
+            return trimmed(fitted, multiple)
         picture = open_picture(path)
     except OSError as error:
         raise TextonError(f"cannot read '{path}': {error.strerror or error}") from None
@@ -82,7 +88,7 @@ def read_image(
         values = values / np.float32(white or 255.0)
     tensor = torch.from_numpy(values.copy()).clamp(0, 1)
     tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
-    return tensor.expand(channels, -1, -1)[None].contiguous()
+    return trimmed(tensor.expand(channels, -1, -1)[None], multiple).contiguous()
 
 
 def _fitted(planes: Tensor, path: Path, long_edge: int | None, enlarge: bool) -> Tensor:

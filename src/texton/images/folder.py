@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -36,14 +37,19 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(file for file in files if file.suffix.lower() in SUFFIXES)
 
 
-def read_pictures(paths: Sequence[Path], size: int, channels: int = 3) -> list[Picture]:
+def read_pictures(
+    paths: Sequence[Path], size: int, channels: int = 3, **needs: Any
+) -> list[Picture]:
     """The named files, folders standing for the images in them.
+
+    Args:
+        needs: more that `read_image` is told.
 
     Raises:
         TextonError: a file that is no image; a folder without one; one picture twice.
     """
     files = [file for path in paths for file in _files(path)]
-    images = [read_image(file, size, channels=channels) for file in files]
+    images = [read_image(file, size, channels=channels, **needs) for file in files]
     _check_distinct(files, images)
     names = _told_apart([file.stem for file in files])
     return [Picture(name, image) for name, image in zip(names, images, strict=True)]

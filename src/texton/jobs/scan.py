@@ -28,6 +28,7 @@ from texton.jobs.lock import hold
 from texton.jobs.making import loaded
 from texton.jobs.pictures import TEMPORARY
 from texton.jobs.scan_work import PARTS, Block, PartFile, Scanning, ScanWork, write_arrays
+from texton.network.sizes import told_in
 from texton.reading import whole_number
 from texton.version import __version__
 
@@ -71,6 +72,7 @@ def make_manifest(asked: ScanAsked, about: About) -> EvidenceManifest:
     compute = network.suited(choose_compute(asked.network.device))
     told = asked.network.as_json()
     names = choose_layers(asked.layers, network)
+    intake = network.intake(names)
     return EvidenceManifest(
         texton=__version__,
         torch=torch.__version__,
@@ -78,10 +80,11 @@ def make_manifest(asked: ScanAsked, about: About) -> EvidenceManifest:
         weights_hash=network.weights_hash,
         network_options={k: told[k] or None for k in ("network", "weights", "pooling", "bands")},
         settings={
-            "size": asked.size,
+            "size": intake.edge(asked.size),
             "top": asked.top,
             "seed": asked.seed,
             "channels": network.channels,
+            **intake.told(),
             **compute.describe(),
         },
         layers=measure_layers(network, names, asked.size),
@@ -96,7 +99,8 @@ def extended(there: EvidenceManifest, asked: ScanAsked) -> EvidenceManifest:
         TextonError: it was begun with other settings.
     """
     settings, told = there.settings, asked.network.as_json()
-    asks: dict[str, Any] = {key: getattr(asked, key) for key in ("size", "top", "seed")}
+    keys = ("top", "seed") if "crop" in settings else ("size", "top", "seed")
+    asks: dict[str, Any] = {key: getattr(asked, key) for key in keys}
     has: dict[str, Any] = {key: settings[key] for key in asks}
     for key in ("network", "weights", "pooling", "bands"):
         asks[key], has[key] = told[key] or None, there.network_options.get(key)
@@ -148,7 +152,8 @@ class Scan:
         count = 0
 
         def look_at(path: str) -> Scanned:
-            return look(folder, root, path, settings["size"], settings["channels"])
+            read = settings["size"], settings["channels"], told_in(settings)
+            return look(folder, root, path, *read)
 
         with ThreadPoolExecutor(available_cores()) as threads:
             new = self._new_files(folder, root, known)

@@ -21,6 +21,7 @@ from texton.evidence.pictures import PictureList, Scanned
 from texton.evidence.state import Array, LayerState
 from texton.jobs.allocator import settle_allocator
 from texton.jobs.making import check_alike, check_seen, loaded
+from texton.network.sizes import told_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,6 +114,7 @@ class Part:
         self._roots = [Path(folder) for folder in manifest.roots]
         self._size = int(manifest.settings["size"])
         self._channels = int(manifest.settings["channels"])
+        self._needs = told_in(manifest.settings)
         self._sweep, self._states = sweep, sweep.nothing()
         self._layers = [layer.name for layer in manifest.layers]
         self._done: list[tuple[int, int]] = []
@@ -155,7 +157,7 @@ class Part:
 
         try:
             path = self._roots[scanned.root] / scanned.path
-            return read_image(path, self._size, channels=self._channels)
+            return read_image(path, self._size, channels=self._channels, **self._needs)
         except TextonError as error:
             return error
 

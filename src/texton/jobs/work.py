@@ -81,8 +81,8 @@ class UnitWork(PictureWork[Unit]):
         network = self._network()
         read = ReadingOptions.of(ReadingOptions.kept_in(self.manifest.settings))
         photos: dict[str | None, Tensor] = dict(self.photos.items())
-        crop = read.cropped(network.input_size())
-        told = (self.options, self.device, read.size, read.white, crop)
+        needs = network.intake().told(read.crop)
+        told = (self.options, self.device, read.size, read.white, needs)
         return self.method, Task(network, units, photos, *told)
 
     def keep(self, key: Unit, result: Result) -> None:

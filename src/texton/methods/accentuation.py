@@ -91,7 +91,8 @@ def _accentuated(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     if unit.channel is None and unit.direction is None:
         raise TextonError(f"{layer} alone is no filter: name a channel")
     settings, compute = told.settings(), compute_for(network, told, task.device)
-    filters = Maximisation(network, Wanted(layer, min(photo.shape[2:])), settings, compute)
+    size = network.intake([layer]).square(min(photo.shape[2:]))
+    filters = Maximisation(network, Wanted(layer, size), settings, compute)
     units = filters.units(
         [unit.channel]
         if unit.channel is not None

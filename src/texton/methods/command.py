@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from texton.methods.method import Method
 from texton.methods.options import Options, declarations, option
+
+if TYPE_CHECKING:
+    from texton.network.sizes import Intake
 
 SMALLEST, LARGEST = 16, 10_000
 
@@ -61,28 +64,38 @@ class ReadingOptions(Options):
         """How photographs were read; settings of before do not tell every option."""
         return {x.name: settings[x.name] for x in declarations(cls) if x.name in settings}
 
-    def cropped(self, only: tuple[int, int] | None) -> Any:
-        """What `read_image` is told, for a network that takes ``only`` this size, (H, W)."""
-        if self.crop == "none":
-            return None
-        return only or ("square" if self.crop == "square" else None)
-
     def read(
-        self, path: Any, size: int | None, channels: int, only: tuple[int, int] | None = None
+        self,
+        path: Any,
+        size: int | None,
+        channels: int,
+        intake: Intake,
+        tell: Callable[[str], object],
     ) -> Any:
         """A photograph, (1, channels, H, W), at ``size`` where these do not say one.
 
         Args:
-            only: the one size that the network takes, (H, W), where it takes no other.
+            intake: which images the network takes.
+            tell: is told, in a line, where a photograph is trimmed for it.
 
         Raises:
             TextonError: see `read_image`.
         """
+        from texton.images.crop import trimmed
         from texton.images.files import read_image
 
-        size, enlarge, white = self.size or size, self.enlarge, self.white
-        crop = self.cropped(only)
-        return read_image(path, size, enlarge=enlarge, channels=channels, white=white, crop=crop)
+        needs = intake.told(self.crop)
+        multiple = needs.pop("multiple", 1)
+        told = {"enlarge": self.enlarge, "channels": channels, "white": self.white, **needs}
+        image = read_image(path, self.size or size, **told)
+        taken = trimmed(image, multiple)
+        if taken.shape != image.shape:
+            (rows, columns), (high, wide) = taken.shape[2:], image.shape[2:]
+            tell(
+                f"{path}: trimmed from {wide}×{high} to {columns}×{rows} pixels, multiples of "
+                f"{multiple} (--crop none leaves it whole)"
+            )
+        return taken.contiguous()
 
 
 def command_of(

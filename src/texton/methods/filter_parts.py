@@ -104,9 +104,10 @@ def _source(task: Task) -> Evidence | Tensor:
     from texton.methods.parts.patching import open_evidence
 
     source, size = task.options.pictures, task.size or METHOD.size
-    if not source.is_dir():
-        return read_image(source, size, channels=task.network.channels)
     layers = list(dict.fromkeys(unit.layer or "" for unit in task.units))
+    if not source.is_dir():
+        needs = task.network.intake(layers).told()
+        return read_image(source, size, channels=task.network.channels, **needs)
     return open_evidence(source, task.network, layers, size, task.device)
 
 
@@ -140,7 +141,7 @@ def _result(
 
     count, network = task.options.count, task.network
     adding, taking = found.adding[:count], found.taking[:count]
-    photo = _fitted(peaks[0][0], task.options.edge)
+    photo = network.intake([wiring.layer]).fitted(peaks[0][0], task.options.edge)
     textures = _textures(task, wiring.source, [*adding, *taking], photo, on_step)
     own = _textures(task, wiring.layer, [found.channel], photo, on_step)[found.channel]
     rows = [
@@ -202,13 +203,6 @@ def _seen(task: Task, unit: Unit, image: Tensor, row: int, column: int) -> Tenso
         for at, most in zip(centre, (height, width), strict=True)
     )
     return image[0, :, top : top + side, left : left + side]
-
-
-def _fitted(image: Tensor, edge: int) -> Tensor:
-    """A picture (1, C, H, W), its long edge made smaller where it is longer."""
-    from texton.images.planes import fit_planes
-
-    return fit_planes(image, edge, enlarge=False)
 
 
 def _recorded(task: Task) -> dict[str, Any]:

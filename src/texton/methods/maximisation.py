@@ -108,7 +108,7 @@ def maximize(
     Args:
         channel: a filter of the layer; or a direction of channel space, a vector of a share per
             filter or ``{4: 1, 17: -0.5}``; its length does not matter.
-        size: of the picture's sides, in pixels.
+        size: of the picture's sides, in pixels; a network of one size has its own.
         options: of `MaximiseOptions`: ``preset``, ``steps``, ``seed``, ``at``, ``diversity``;
             ``class_="tabby"`` instead of a layer and a channel.
 
@@ -142,7 +142,8 @@ def _named(told: MaximiseOptions, network: Network, specs: Sequence[str]) -> lis
 
     compute = choose_compute("cpu", torch.float32)
     with torch.no_grad():
-        image = network.mean_colour.expand(1, network.channels, METHOD.size, METHOD.size)
+        size = network.intake().square(METHOD.size)
+        image = network.mean_colour.expand(1, network.channels, *size)
         count = class_encoder(network, compute)(image)[CLASS].shape[1]
     return [Unit(CLASS, number) for number in dict.fromkeys(class_numbers(told.class_, count))]
 
@@ -168,14 +169,14 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     from texton.solve.directions import shares_by_filter
 
     told, layer = task.options, wanted[0].layer or ""
-    task = replace(task, size=task.size or METHOD.size)
     settings = told.settings()
     compute = compute_for(task.network, told, task.device)
     directed = wanted[0].direction is not None
     if any(x.channel is None and x.direction is None for x in wanted):
         raise TextonError(f"{layer} alone is no filter: name a channel")
     place = None if told.at is None else (told.at[0], told.at[1])
-    size = task.size or 0
+    within = None if told.class_ else [layer]
+    size = task.network.intake(within).square(task.size or METHOD.size)
     natural = None
     if told.natural:
         natural = magnitude(task.network.channels, size, told.photographs)
@@ -208,6 +209,7 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
             alone = replace(told, direction=None, directions=own)
         asked_for = replace(task, options=alone)
         recorded = recorded_settings(METHOD.name, asked_for, unit, settings, compute)
+        recorded["size"] = [size[1], size[0]]
         yield replace(result, unit=unit, settings=recorded)
 
 

@@ -66,7 +66,7 @@ class Task:
         check: refuses a task before anything is made of it, as an atlas asks of all its units.
         size: the long edge that the photographs were read at; None where nobody said.
         white: the value that is white in files of their kind; None where nobody said.
-        crop: what of each photograph was read, as `read_image` is told it; None: the whole.
+        needs: what the network's images must be, as `read_image` is told it; see `Intake.told`.
     """
 
     network: Network
@@ -76,7 +76,7 @@ class Task:
     device: str = "auto"
     size: int | None = None
     white: float | None = None
-    crop: Any = None
+    needs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -106,7 +106,7 @@ class Task:
 
         if not isinstance(named, (str, Path)):
             return named  # type: ignore[no-any-return]
-        told: dict[str, Any] = {"white": self.white, "crop": self.crop}
+        told = {"white": self.white, **self.needs}
         return read_image(named, self.size, channels=self.network.channels, **told)
 
 

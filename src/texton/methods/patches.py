@@ -143,7 +143,6 @@ def _texture(
     """What the filter extracts from the picture that excites it most; grey if there is none."""
     import torch
 
-    from texton.images.planes import fit_planes
     from texton.methods.feature_map_inversion import iter_filters
 
     told = task.options
@@ -151,7 +150,8 @@ def _texture(
         return None
     if not made:
         return torch.full((task.network.channels, told.edge, told.edge), 0.5)
-    photo = fit_planes(cutting.evidence.read(made[0].patch.place.picture), told.edge, enlarge=False)
+    whole = cutting.evidence.read(made[0].patch.place.picture)
+    photo = task.network.intake([unit.layer or ""]).fitted(whole, told.edge)
     solved = {"preset": told.texture, "seed": told.seed, "device": task.device}
     channels = [unit.channel or 0]
     found = iter_filters(photo, task.network, unit.layer or "", channels, on_step=on_step, **solved)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from texton.methods.parts.fingerprint import Fingerprint
     from texton.methods.parts.style_terms import StyleObjective
     from texton.network.network import Network
+    from texton.network.sizes import Intake
 
 STATISTIC_OF = {"pmci": "means", "gatys": "gram", "moments": "moments"}
 _COUNTS = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
@@ -193,11 +194,12 @@ def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     started = time.perf_counter()
     picture, taken, trace = None, 0, []
     loss = torch.full((1,), 2.0, device=compute.device)  # that of 2016 as it is
-    edge = 0 if told.is_paper else told.bleed
+    intake = network.intake((told.content_layer, *told.style_layers))
+    edge = 0 if told.is_paper or intake.only or 2 * told.bleed % intake.multiple else told.bleed
     wide = F.pad(content, (edge,) * 4, mode="reflect")
-    plan = stages(content, told)
+    plan = stages(content, told, intake)
     for scale, count in plan:
-        small = scaled(wide, scale)
+        small = scaled(wide, scale, intake.near)
         objective = style_objective(small, styles, scale, network, told, compute)
         start = _start(picture, small, told, generator, algorithm, network.mean_colour)
         canvas = algorithm.canvas(start.to(compute.device))
@@ -252,13 +254,14 @@ def _settings(told: StyleOptions) -> SolverSettings:
     )
 
 
-def stages(content: Tensor, told: StyleOptions) -> list[tuple[float, int]]:
-    """(scale, steps), coarse to fine."""
+def stages(content: Tensor, told: StyleOptions, intake: Intake) -> list[tuple[float, int]]:
+    """(scale, steps), coarse to fine; the last alone for a network of one size."""
     from texton.solve.scales import scales
 
     if told.steps is not None or told.is_paper:
         return [(1.0, told.steps or PRESETS[told.preset].steps)]
-    return scales(content, _COUNTS[told.preset])
+    every = scales(content, _COUNTS[told.preset])
+    return every if intake.only is None else every[-1:]
 
 
 def _texture(task: Task, content: Tensor, name: str) -> Tensor:

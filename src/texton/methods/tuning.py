@@ -48,17 +48,16 @@ def check(task: Task) -> None:
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """The tuning of every unit, a filter of a layer: one pass for as many as stand together."""
     from texton.images.files import as_saved
-    from texton.methods.parts.stimuli import make_stimuli
-    from texton.methods.parts.tuned import tune
+    from texton.methods.parts.tuned import stimuli_for, tune
     from texton.methods.parts.tuning_plot import as_image, draw_tuning
     from texton.network.device import choose_compute
 
     check(task)
     compute = task.network.suited(choose_compute(task.device).exact())
-    stimuli = make_stimuli(task.network.channels)
     for layer, group in groupby(task.units, key=lambda x: x.layer or ""):
         started, units = time.perf_counter(), list(group)
         found = tune(task.network, [layer], compute)[layer]
+        stimuli = stimuli_for(task.network, [layer])
         each = (time.perf_counter() - started) / len(units)
         for unit in units:
             channel = unit.channel or 0

@@ -48,17 +48,6 @@ def isolate(code: Tensor, channel: int) -> Tensor:
     return target
 
 
-def mark_rectified(x: Tensor) -> None:
-    """Say that a code, or the slope to one, is zero where a rectifier would make it so."""
-    if not x.is_inference():
-        x.rectified_at = x._version  # type: ignore[attr-defined]
-
-
-def is_rectified(x: Tensor) -> bool:
-    """Whether it was marked, and has not been written to since: a rectifier may leave it alone."""
-    return hasattr(x, "rectified_at") and bool(x.rectified_at == x._version)
-
-
 def check_channel(count: int, channel: int) -> None:
     """Raise TextonError unless the channel is one of a layer's ``count``, numbered from 0."""
     if not 0 <= channel < count:

@@ -9,39 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texton.errors import TextonError, first_line
+from texton.errors import TextonError
 from texton.images.planes import hides_something, shown_bands
-from texton.network import sizes
+from texton.network.copies import Copies
 from texton.network.device import Compute, choose_compute, is_out_of_memory
 from texton.network.edges import Edges
-from texton.network.frozen import (
-    FORWARD_HOOKS,
-    WeightsVersion,
-    cast,
-    check_weights,
-    frozen_copy,
-    is_hooked,
-    weights_hash_of,
-)
+from texton.network.frozen import cast, is_hooked
+from texton.network.grids import Grids, Layouts
 from texton.network.hooks import Collected
-from texton.network.layers import Layer, Size, Trace, layouts_at, why_no_layer
-from texton.network.layout import Layout
+from texton.network.layers import Layer, Size, Trace, why_no_layer
 from texton.network.preprocessing import Preprocessing
 from texton.network.receptive import edges_along, measure_fields
 from texton.network.refuse import check_usable
 from texton.network.running import Running
 from texton.network.script import opened
+from texton.network.sizes import Intake, Sizes
 from texton.network.trial import ceilings, check_cast, remarks_on, suit
 from texton.network.wrappers import unwrapped
-
-try:
-    from texton.network.fast import make_lean
-except ModuleNotFoundError as error:  # the folder may be deleted: it saves time alone
-    if error.name != "texton.network.fast":
-        raise
-
-    def make_lean(module: nn.Module) -> None: ...
-
 
 Encoder = Callable[[Tensor], dict[str, Tensor]]
 
@@ -87,12 +71,8 @@ class Network:
             self.details["bands"] = list(self.bands)
         self.module = module
         self._given = Preprocessing(name, channels, mean, std, input_range)
-        self._hashed: tuple[WeightsVersion, str] | None = None
-        self._copies: dict[tuple[Any, ...], tuple[WeightsVersion, nn.Module]] = {}
-        self._running, self._needs_hooks = Running(name), False
+        self._copies, self._running = Copies(module, name), Running(name)
         self._suited: dict[tuple[Compute, bool], Compute] = {}
-        self._layouts: dict[Size, dict[str, Layout | None]] = {}
-        self._divisors: dict[tuple[str, ...], int | None] = {}
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -125,16 +105,12 @@ class Network:
     def _trace(self) -> Trace:
         trace = self._running.traced(self._traced(), self.prepare, self.channels)
         if not trace.finished and is_hooked(self.module):
-            self._needs_hooks = True
+            self._copies.with_hooks = True
             by_hooks = self._running.traced(self._traced(), self.prepare, self.channels)
-            trace, self._needs_hooks = (by_hooks, True) if by_hooks.finished else (trace, False)
+            self._copies.with_hooks = by_hooks.finished
+            trace = by_hooks if by_hooks.finished else trace
         check_cast(self, trace, self._running.habits)
         return trace
-
-    @property
-    def leaves_hooks_out(self) -> bool:
-        """Whether somebody's forward hooks, which may change codes, are not in its copy."""
-        return not self._needs_hooks and is_hooked(self.module, FORWARD_HOOKS)
 
     @property
     def resizes(self) -> bool:
@@ -146,11 +122,33 @@ class Network:
         """Whether it cuts images into patches that do not overlap."""
         return self._trace.patched
 
-    def input_size(self, layers: Iterable[str] | None = None) -> Size | None:
-        """The only size, (H, W), whose images reach these layers, or all; None where many do."""
-        trace = self._trace
-        names = trace.layers if layers is None else {x.removesuffix(INPUT) for x in layers}
-        return trace.size if trace.fixed.intersection(names) else None
+    def intake(self, layers: Iterable[str] | None = None) -> Intake:
+        """Which images reach these layers, or all: what a photograph is brought to for them.
+
+        Raises:
+            TextonError: an unknown layer.
+        """
+        known = None if layers is None else [self.layer(name).name for name in _bare(layers)]
+        return self._sizes.intake(known)
+
+    @cached_property
+    def _sizes(self) -> Sizes:
+        return Sizes(self.name, self._trace, self._tried)
+
+    def _tried(self, size: Size, layers: Sequence[str]) -> None:
+        """Run an image of that size as far as some layers: raises whatever the module does."""
+        compute = choose_compute("cpu", torch.float32)
+        image = torch.full((1, self.channels, *size), 0.5)
+        with torch.no_grad():
+            wanted = [Collected.parse(name, INPUT) for name in layers]
+            self._running.codes(self.frozen(compute), self.prepare(image, compute), wanted)
+
+    @cached_property
+    def _grids(self) -> Grids:
+        def look(size: Size) -> Layouts:
+            return self._running.layouts(self._traced(), self.prepare, self.channels, size)
+
+        return Grids(self._trace, look)
 
     def _traced(self) -> nn.Module:
         """Its own parts, as they are known by: not the lean kind, whose rectifiers lose NaN."""
@@ -158,12 +156,12 @@ class Network:
 
     def copied(self) -> nn.Module:
         """A copy of the module as it is, frozen and in evaluation mode."""
-        return frozen_copy(self.module, self.name, self._needs_hooks)
+        return self._copies.new()
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What people must know of the network's pictures, each in a line."""
-        return remarks_on(self, self._running.habits)
+        return remarks_on(self, self._running.habits, self._copies.leave_hooks_out)
 
     def suited(self, compute: Compute, asked: bool = False) -> Compute:
         """What of a device's formats the network can take; tried once.
@@ -254,27 +252,31 @@ class Network:
         names = [layers] if isinstance(layers, str) else list(layers)
         if not names:
             raise TextonError("no layer is named: `texton layers` lists them")
-        for name in names:
-            self.layer(name.removesuffix(INPUT))
+        known = [self.layer(name) for name in _bare(names)]
         module = self.frozen(compute) if module is None else module
         wanted = [Collected.parse(name, INPUT) for name in names]
-        laid_out = any(self.layer(name.removesuffix(INPUT)).layout for name in names)
+        laid_out = any(layer.layout for layer in known)
 
         def encode(image: Tensor) -> dict[str, Tensor]:
             if image.ndim != 4 or image.shape[1] != self.channels:
                 raise TextonError(
                     f"{self.name} takes images (B, {self.channels}, H, W), not {tuple(image.shape)}"
                 )
+            size = image.shape[2], image.shape[3]
             try:
                 with compute.arithmetic():
                     codes = self._running.codes(module, self.prepare(image, compute), wanted)
-                return self._laid_out(codes, image) if laid_out else codes
+                if not laid_out:
+                    return codes
+                grids = self._grids
+                return {x: grids.code(x.removesuffix(INPUT), y, size) for x, y in codes.items()}
             except TextonError:
                 raise
             except Exception as error:  # a stranger's module may raise anything
                 if is_out_of_memory(error):
                     raise
-                raise self._failed(image, names, error) from error
+                why = self._sizes.failure(size, names, _bare(names), error)
+                raise TextonError(why) from error
 
         return encode
 
@@ -288,87 +290,19 @@ class Network:
         Raises:
             TextonError: a module that cannot be copied; weights that are NaN or infinite.
         """
-        version = WeightsVersion(self.module)
-        kind = compute.device, compute.dtype, compute.channels_last, self._needs_hooks
-        made_from, module = self._copies.get(kind, (None, None))
-        if module is None or made_from != version:
-            with torch.inference_mode(False):  # it is kept, and gradients pass it later
-                module = self.copied()
-                make_lean(module)
-                module = cast(module, compute)
-            check_weights(module, self.name)
-            self._copies[kind] = (version, module)
-        return module
+        return self._copies.frozen(compute)
 
     @property
     def weights_hash(self) -> str:
         """A hash of all parameters and buffers, as they are now: which network made a picture."""
-        version = WeightsVersion(self.module)
-        if self._hashed is None or self._hashed[0] != version:
-            self._hashed = version, weights_hash_of(self.module)
-        return self._hashed[1]
+        return self._copies.weights_hash
 
     def describe(self) -> dict[str, Any]:
         """What identifies the network, for settings and manifests."""
         told = {"remarks": list(self.remarks)} if self.remarks else {}
         return {"network": self.name, "weights_hash": self.weights_hash, **self.details, **told}
 
-    def _laid_out(self, found: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
-        """What layers gave, as codes: tokens lie on the grid that images of this size have."""
-        codes = {}
-        for name, value in found.items():
-            layer = self.layer(name.removesuffix(INPUT))
-            layout, size = layer.layout, (image.shape[2], image.shape[3])
-            if layout is not None and layout.grid is not None:
-                layout = self._layouts_at(size).get(layer.name)
-                if layout is None:
-                    raise TextonError(
-                        f"nobody knows where the tokens of {layer.name} lie on {size[1]}×{size[0]} "
-                        "pixels: try another size, or a layer before it"
-                    )
-            codes[name] = value if layout is None else layout.code(value)
-        return codes
 
-    def _layouts_at(self, size: Size) -> dict[str, Layout | None]:
-        if size not in self._layouts:
-            trace, module = self._trace, self._traced()
-            with self._running.habits.kept(module, torch.device("cpu"), slopes=False):
-                self._layouts[size] = (
-                    {name: layer.layout for name, layer in trace.layers.items()}
-                    if size == trace.size
-                    else layouts_at(module, self.prepare, self.channels, size)
-                )
-        return self._layouts[size]
-
-    def _failed(self, image: Tensor, names: list[str], error: Exception) -> TextonError:
-        """What is wrong with an image, as far as it is its size, and what to do."""
-        size, layers = (image.shape[2], image.shape[3]), [x.removesuffix(INPUT) for x in names]
-        needed = max(self.layer(name).stride for name in layers)
-        only = self.input_size(layers)
-        if only is not None and only != size:
-            return TextonError(sizes.of_one_size(self.name, size, only))
-        if min(size) < needed:
-            return TextonError(sizes.too_small(self.name, size, names, needed))
-        number = self._divisor(tuple(layers))
-        if number is not None and (size[0] % number or size[1] % number):
-            return TextonError(sizes.no_multiple(self.name, size, number))
-        reason = first_line(error)
-        return TextonError(sizes.for_no_known_reason(self.name, size, names, reason))
-
-    def _divisor(self, layers: tuple[str, ...]) -> int | None:
-        """What the sides of images must be multiples of, to reach some layers."""
-        if layers not in self._divisors:
-            compute = choose_compute("cpu", torch.float32)
-            module, wanted = self.frozen(compute), [Collected.parse(x, INPUT) for x in layers]
-
-            def takes(size: Size) -> bool:
-                image = torch.full((1, self.channels, *size), 0.5)
-                try:
-                    with torch.no_grad():
-                        self._running.codes(module, self.prepare(image, compute), wanted)
-                except Exception:  # noqa: BLE001 - a stranger's module may raise anything
-                    return False
-                return True
-
-            self._divisors[layers] = sizes.divisor(takes)
-        return self._divisors[layers]
+def _bare(names: Iterable[str]) -> list[str]:
+    """Layers, of them or of what enters them."""
+    return [name.removesuffix(INPUT) for name in names]

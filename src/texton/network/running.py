@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from texton.errors import TextonError
-from texton.network.device import Compute
 from texton.network.forward import Habits
 from texton.network.hooks import Collected, collect, has_slope
-from texton.network.layers import Trace, trace_layers
+from texton.network.layers import Prepare, Size, Trace, layouts_at, trace_layers
+from texton.network.layout import Layout
 
 
 class Running:
@@ -27,9 +26,7 @@ class Running:
         self._name = name
         self._modified_later: set[str] = set()
 
-    def traced(
-        self, module: nn.Module, prepare: Callable[[Tensor, Compute], Tensor], channels: int
-    ) -> Trace:
+    def traced(self, module: nn.Module, prepare: Prepare, channels: int) -> Trace:
         """The layers of a copy in float32, and what it does beside is noted.
 
         Raises:
@@ -37,6 +34,13 @@ class Running:
         """
         with self.habits.noted(module):
             return trace_layers(module, prepare, channels)
+
+    def layouts(
+        self, module: nn.Module, prepare: Prepare, channels: int, size: Size
+    ) -> dict[str, Layout | None]:
+        """Where the tokens of images of this size lie."""
+        with self.habits.kept(module, torch.device("cpu"), slopes=False):
+            return layouts_at(module, prepare, channels, size)
 
     def codes(
         self, module: nn.Module, prepared: Tensor, wanted: list[Collected]

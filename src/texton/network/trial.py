@@ -36,14 +36,14 @@ def suit(network: Network, compute: Compute, asked: bool, habits: Habits) -> Com
     return compute
 
 
-def remarks_on(network: Network, habits: Habits) -> tuple[str, ...]:
+def remarks_on(network: Network, habits: Habits, hooks_left_out: bool) -> tuple[str, ...]:
     """See `Network.remarks`."""
     if is_plain(network.module):
         return ()
     last, image = list(network.layers)[-1], _image(network, 1)
     left_out = (
         ("has hooks of its own: texton leaves them out, with what they change in its codes",)
-        if network.leaves_hooks_out
+        if hooks_left_out
         else ()
     )
     with torch.no_grad(), suppress(TextonError):

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texton.errors import TextonError
-from texton.network.codes import channel_sums, is_rectified, mark_rectified
+from texton.network.codes import channel_sums
+from texton.network.marks import is_rectified, mark_rectified
 from texton.solve.directions import Directions, Units
 
 Codes = Mapping[str, Tensor]

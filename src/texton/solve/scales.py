@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,11 +17,18 @@ def scales(image: Tensor, counts: Sequence[int]) -> list[tuple[float, int]]:
     return [(scale, count) for scale, count in every if scale == 1 or side * scale >= _SMALLEST]
 
 
-def scaled(image: Tensor, scale: float) -> Tensor:
-    """(B, C, H, W) at so many times its size, at least 16 pixels a side."""
+def scaled(
+    image: Tensor, scale: float, near: Callable[[tuple[int, int]], tuple[int, int]] | None = None
+) -> Tensor:
+    """(B, C, H, W) at so many times its size, at least 16 pixels a side.
+
+    Args:
+        near: a size that may be had, near the one that is wanted.
+    """
     if scale == 1:
         return image
-    return resized(image, [max(16, round(side * scale)) for side in image.shape[2:]])
+    rows, columns = (max(16, round(side * scale)) for side in image.shape[2:])
+    return resized(image, near((rows, columns)) if near else (rows, columns))
 
 
 def resized(image: Tensor, size: Sequence[int]) -> Tensor:

@@ -168,13 +168,14 @@ def crops_of_own(lab: Lab) -> list[Crop]:
 
 def _crops(lab: Lab, style: str, work: str, image: Tensor, side: int) -> list[Crop]:
     """Random squares, from the work with a short side of one and a half of theirs."""
-    scale = _WIDER * side / min(image.shape[1:])
-    size = [max(side, round(edge * scale)) for edge in image.shape[1:]]
+    rows, columns = lab.network.intake().square(side)
+    scale = max(_WIDER * rows / image.shape[1], _WIDER * columns / image.shape[2])
+    size = [max(rows, round(image.shape[1] * scale)), max(columns, round(image.shape[2] * scale))]
     image = F.interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
     seeded = torch.Generator().manual_seed(lab.options.seed)
     found = []
     for _ in range(lab.options.repeats):
-        top = int(torch.randint(image.shape[1] - side + 1, (1,), generator=seeded))
-        left = int(torch.randint(image.shape[2] - side + 1, (1,), generator=seeded))
-        found.append(Crop(style, work, image[:, top : top + side, left : left + side].clone()))
+        top = int(torch.randint(image.shape[1] - rows + 1, (1,), generator=seeded))
+        left = int(torch.randint(image.shape[2] - columns + 1, (1,), generator=seeded))
+        found.append(Crop(style, work, image[:, top : top + rows, left : left + columns].clone()))
     return found

@@ -123,6 +123,7 @@ class Lab:
             "texton": __version__,
             **self.network.describe(),
             "size": chosen.size,
+            **self.network.intake().told(),
             "preset": chosen.preset,
             "steps": chosen.steps,
             "seed": chosen.seed,
@@ -203,10 +204,10 @@ class Lab:
             self._on_unit(key, done, max(self._units, done))
 
     def _pictures(self, paths: Sequence[Any], samples: Sequence[str]) -> list[Picture]:
-        size, channels = self.options.size, self.network.channels
+        channels, needs = self.network.channels, self.network.intake().told()
         if paths:
-            return read_pictures(paths, size, channels)
-        return [sample(name, size, channels) for name in samples]
+            return read_pictures(paths, self.options.size, channels, **needs)
+        return [sample(name, self.options.size, channels, **needs) for name in samples]
 
     def _pace(self, series: Series) -> float:
         """Seconds of one evaluation, gradient included: to tell, never to decide by."""

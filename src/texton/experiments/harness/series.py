@@ -96,6 +96,7 @@ def styled(
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
     strength = "" if weight is None else f"-{weight:g}"
     styles = (style.image if target is None else target,)
+    intake = lab.network.intake([content_layer(lab), *lab.layers(1)])
     told = StyleOptions.of({**lab.solving, **kept, "seed": lab.options.seed, "styles": styles})
     return Series(
         kind=method,
@@ -108,7 +109,7 @@ def styled(
         # other layers must not find these pictures
         keys=(f"{method}/{name or style.name}/{photo.name}{strength}-{digest}",),
         layer=lab.layers(1)[-1],
-        evaluations=sum(count * scale**2 for scale, count in stages(photo.image, told)),
+        evaluations=sum(count * scale**2 for scale, count in stages(photo.image, told, intake)),
     )
 
 

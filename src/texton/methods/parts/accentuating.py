@@ -54,7 +54,7 @@ def accentuation(
     photo = photo.to(compute.device, torch.float32)
     (layer,) = maximise.layers
     size, field = (photo.shape[2], photo.shape[3]), field_of(network, layer)
-    window = window_of(size, field, network.layer(layer).stride)
+    window = window_of(network, layer, size, field)
     views = windows([generator], field, window, meet=False)
     look = network.encoder([hold], compute)
 

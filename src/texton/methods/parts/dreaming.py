@@ -64,7 +64,9 @@ class Dreaming:
     ) -> Tensor:
         """The photograph (1, C, H, W), dreamed from coarse to fine."""
         photo = photo.to(self._compute.device, torch.float32)
-        sizes = octave_sizes((photo.shape[2], photo.shape[3]), count, ratio)
+        own = photo.shape[2], photo.shape[3]
+        taken = map(self._network.intake([self._layer]).near, octave_sizes(own, count, ratio))
+        sizes = list(dict.fromkeys(taken))
         detail = torch.zeros_like(photo)
         for index, size in enumerate(sizes):
             base, detail = shrunk(photo, size), enlarged(detail, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -68,10 +69,12 @@ class Faceting:
             )
         self._network, self._evidence, self._layer = network, evidence, layer
         self._settings, self._compute = settings, compute
-        self._stride = network.layer(layer).stride
+        intake = network.intake([layer])
+        step = math.lcm(network.layer(layer).stride, intake.multiple)
         field = evidence.layer(layer).layer.field or _LARGEST
-        self._field = min(field, _LARGEST)
-        self.size = -(-max(self._field, _TEXTURE) // self._stride) * self._stride
+        self._field = min(field, *(intake.only or (_LARGEST,)))
+        side = -(-max(self._field, _TEXTURE) // step) * step
+        self.size = intake.only or (side, side)
 
     def facets(
         self, channel: int, most: int, generator: torch.Generator, on_step: OnStep | None
@@ -106,7 +109,7 @@ class Faceting:
     def _strong(self, channel: int) -> Tensor:
         """(N, C, field, field): patches at least half as strong as the strongest."""
         every = patches(self._evidence, self._layer, channel, outside="reflect")
-        if not every:
+        if not every or every[0].place.value <= 0:
             raise TextonError(
                 f"nothing in '{self._evidence.root}' excites {self._layer}:{channel}: "
                 "scan more pictures"
@@ -131,7 +134,7 @@ class Faceting:
         compute, settings = self._compute, self._settings
         start = _in_the_middle(_blurred(mean, self._field / 16), self.size).to(compute.device)
         canvas = FourierCanvas.of(start, LOUDEST)
-        window = window_of((self.size, self.size), self._field, self._stride)
+        window = window_of(self._network, self._layer, self.size, self._field)
         most = float(self._evidence.layer(self._layer).top_value[channel, 0])
         maximise = Maximise(self._layer, [channel], compute.device, most)
         where = torch.ones(1, 1, 1, device=compute.device)
@@ -157,21 +160,24 @@ class Faceting:
 
     def _sheet(self, tiles: list[tuple[Tensor, Tensor]], most: int) -> Tensor:
         """White where there are fewer facets than might have been."""
-        step = self.size + _GAP
-        sheet = torch.ones(len(tiles[0][0]), 2 * step - _GAP, most * step - _GAP)
+        height, width = self.size
+        down, right = height + _GAP, width + _GAP
+        sheet = torch.ones(len(tiles[0][0]), 2 * down - _GAP, most * right - _GAP)
         for index, (image, patch) in enumerate(tiles):
-            left, edge = index * step, (self.size - self._field) // 2
-            sheet[:, : self.size, left : left + self.size] = image
-            top, across = step + edge, left + edge
+            left = index * right
+            sheet[:, :height, left : left + width] = image
+            top = down + (height - self._field) // 2
+            across = left + (width - self._field) // 2
             sheet[:, top : top + self._field, across : across + self._field] = patch
         return sheet
 
 
-def _in_the_middle(patch: Tensor, size: int) -> Tensor:
-    """(1, C, h, h) on its mean colour, (1, C, size, size)."""
-    whole = patch.mean((2, 3), keepdim=True).expand(-1, -1, size, size).clone()
-    edge, side = (size - patch.shape[2]) // 2, patch.shape[2]
-    whole[..., edge : edge + side, edge : edge + side] = patch
+def _in_the_middle(patch: Tensor, size: tuple[int, int]) -> Tensor:
+    """(1, C, h, h) on its mean colour, (1, C, *size)."""
+    whole = patch.mean((2, 3), keepdim=True).expand(-1, -1, *size).clone()
+    side = patch.shape[2]
+    top, left = (size[0] - side) // 2, (size[1] - side) // 2
+    whole[..., top : top + side, left : left + side] = patch
     return whole
 
 

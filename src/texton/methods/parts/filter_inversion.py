@@ -244,7 +244,7 @@ def _bleeds(
     """
     height, width = image.shape[2:]
     stride = network.layer(layer).stride
-    resized = network.resizes or network.input_size([layer]) is not None
+    resized = network.resizes or network.intake([layer]).only is not None
     if algorithm_for(settings).as_published or resized:
         return
     for edge in (4, 2, 0) if stride <= _FINE_STRIDE else (0,):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from texton.solve.maximise import Place
 from texton.solve.views import Windows
 
 if TYPE_CHECKING:
+    from texton.network.layers import Size
     from texton.network.network import Network
 
 _SMALLEST_WINDOW = 96
@@ -21,17 +22,20 @@ _STIFF, _LIMP = 48, 112
 _SCALE, _DEGREES = 0.1, 10.0
 
 
-def window_of(size: Place, field: int, stride: int) -> Place:
+def window_of(network: Network, layer: str, size: Size, field: int) -> Size:
     """(height, width) of a window that a filter's receptive field fits in."""
-    least = max(_SMALLEST_WINDOW, field)
-    side = -(-least // stride) * stride
+    intake = network.intake([layer])
+    if intake.only is not None:
+        return size
+    step = math.lcm(network.layer(layer).stride, intake.multiple)
+    side = -(-max(_SMALLEST_WINDOW, field) // step) * step
     return min(size[0], side), min(size[1], side)
 
 
 def windows(
     generators: Sequence[torch.Generator],
     field: int,
-    window: Place,
+    window: Size,
     reach: int | None = None,
     meet: bool = True,
     about: tuple[float, float] = (0.0, 0.0),

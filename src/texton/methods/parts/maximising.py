@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
+from texton.images.crop import cropped_planes
 from texton.images.files import as_saved, read_image
 from texton.images.folder import images_in
 from texton.methods.method import STARTS, STEPS, OnStep
@@ -35,6 +36,7 @@ from texton.solve.solver import Opening, Solver
 from texton.solve.views import Views, warped
 
 if TYPE_CHECKING:
+    from texton.network.layers import Size
     from texton.network.network import Encoder, Network
 
 LOUDEST = 2.5
@@ -53,6 +55,7 @@ class Wanted:
     """What is made as large as it can be.
 
     Attributes:
+        size: (H, W) of the pictures.
         place: of a neuron; None: the mean of the map.
         evident: what photographs say of the layer; None: not known.
         natural: (C, H, W // 2 + 1), the magnitude that a picture's spectrum has; None: any.
@@ -61,7 +64,7 @@ class Wanted:
     """
 
     layer: str
-    size: int
+    size: Size
     place: Place | None = None
     evident: Evident | None = None
     natural: Tensor | None = None
@@ -85,7 +88,7 @@ class Maximisation:
     ) -> None:
         self._network, self._wanted = network, wanted
         self._settings, self._compute = settings, compute
-        self._shape = (network.channels, wanted.size, wanted.size)
+        self._shape = (network.channels, *wanted.size)
         drawn = [torch.Generator().manual_seed(0)]
         with torch.no_grad():
             code = self._code(pink_noise(drawn, self._shape))
@@ -252,7 +255,7 @@ class Maximisation:
     def _canvas(self, generators: Sequence[torch.Generator]) -> Canvas:
         device, natural = self._compute.device, self._wanted.natural
         if natural is not None:
-            return PhaseCanvas(generators, natural, self._wanted.size, device)
+            return PhaseCanvas(generators, natural, self._wanted.size[1], device)
         contrast = self._settings.contrast
         if self._settings.rule == "history":
             algorithm, mean = algorithm_for(self._settings), self._network.mean_colour
@@ -295,36 +298,27 @@ class Maximisation:
     def _views(self, generators: Sequence[torch.Generator]) -> Views | None:
         if self._wanted.match or self._settings.rule == "history":
             return None  # the picture as it is
-        layer, size = self._wanted.layer, (self._wanted.size, self._wanted.size)
+        layer, size = self._wanted.layer, self._wanted.size
         if layer == CLASS:
             return windows(generators, size[0], size)
         field = field_of(self._network, layer)
         if self._wanted.place:
             reach = min(field // 4, 16)
             return windows(generators, field, size, reach=reach, about=self._about)
-        stride = self._network.layer(layer).stride
-        return windows(generators, field, window_of(size, field, stride))
+        return windows(generators, field, window_of(self._network, layer, size, field))
 
 
-def magnitude(channels: int, size: int, folder: Path | None) -> Tensor:
-    """Of a natural spectrum: of a folder's photographs, cut to squares, or a power of frequency.
+def magnitude(channels: int, size: Size, folder: Path | None) -> Tensor:
+    """Of a natural spectrum: of the middles of a folder's photographs, or a power of frequency.
 
     Raises:
         TextonError: no photographs are there, or one of them cannot be read.
     """
     if folder is None:
-        return natural_magnitude((channels, size, size))
+        return natural_magnitude((channels, *size))
     if not (files := images_in(folder)):
         raise TextonError(f"there are no images in '{folder}'")
-    return magnitude_of(_square(read_image(x, channels=channels), size) for x in files)
-
-
-def _square(photo: Tensor, size: int) -> Tensor:
-    """The middle of a photograph (1, C, H, W), size × size."""
-    side = min(photo.shape[2:])
-    top, left = (photo.shape[2] - side) // 2, (photo.shape[3] - side) // 2
-    cut = photo[..., top : top + side, left : left + side]
-    return F.interpolate(cut, (size, size), mode="bilinear", antialias=True)
+    return magnitude_of(cropped_planes(read_image(x, channels=channels), size) for x in files)
 
 
 def _repeated(units: Units, times: int) -> Units:

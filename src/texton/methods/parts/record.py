@@ -24,6 +24,7 @@ def described(method: str, task: Task, unit: Unit, compute: Compute) -> dict[str
         **task.network.describe(),
         "photo_hash": content_hash(image),
         "size": [image.shape[3], image.shape[2]],
+        **task.needs,
         "options": task.options.as_json(),
         **compute.describe(),
     }

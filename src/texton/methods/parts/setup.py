@@ -144,7 +144,7 @@ def recorded_settings(
     if task.photos:
         image = task.photo(unit)
         seen = {"photo_hash": content_hash(image), "size": [image.shape[3], image.shape[2]]}
-        seen |= {} if task.crop is None else {"crop": task.crop}
+        seen |= task.needs
     return {
         "texton": __version__,
         "torch": torch.__version__,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,11 +87,13 @@ def _targets(
     """The styles' statistics by layer, mixed by their shares."""
     name = told.matched
     targets = {layer: torch.zeros((), device=compute.device) for layer in told.style_layers}
+    intake = network.intake(told.style_layers)
     for style, share in zip(styles, told.shares(), strict=True):
         if isinstance(style, Fingerprint):
             found = style.statistic(name, told.style_layers)
         else:
-            codes = network.encode(scaled(style, scale), told.style_layers, compute.exact())
+            image = intake.fitted(scaled(style, scale))
+            codes = network.encode(image, told.style_layers, compute.exact())
             found = {layer: statistic_of(name)(codes[layer]) for layer in told.style_layers}
         for layer in told.style_layers:
             targets[layer] = targets[layer] + share * found[layer].to(compute.device)
@@ -147,15 +149,15 @@ def read_style(
     size: int | None,
     enlarge: bool = False,
     white: float | None = None,
-    crop: Any = None,
+    needs: Mapping[str, Any] | None = None,
 ) -> Style:
     """An image at that size, or a ``.style`` file."""
     from texton.images.files import read_image
 
     if name.endswith(".style"):
         return read_fingerprint(name)
-    channels = network.channels
-    return read_image(name, size, enlarge=enlarge, channels=channels, white=white, crop=crop)
+    told = {"enlarge": enlarge, "white": white, **(needs or {})}
+    return read_image(name, size, channels=network.channels, **told)
 
 
 def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) -> Style:
@@ -166,7 +168,7 @@ def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) 
     layer, colon, channels = name.rpartition(":")
     if colon and not Path(name).exists() and (layer in network.layers or channels.isdecimal()):
         return texture_of(task, content, name)
-    read: dict[str, Any] = {"white": task.white, "crop": task.crop}
+    read: dict[str, Any] = {"white": task.white, "needs": task.needs}
     if told.style_size and not name.endswith(".style"):
         _refuse_itself(read_style(name, network, task.size, **read), content)
     return read_style(name, network, told.style_size or task.size, **read)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from texton.methods.parts.stimuli import HUES, ORIENTATIONS, PERIODS, Stimuli, make_stimuli
+from texton.methods.parts.stimuli import (
+    HUES,
+    ORIENTATIONS,
+    PERIODS,
+    SIDE,
+    Stimuli,
+    make_stimuli,
+)
 from texton.network.device import Compute, in_batches
 from texton.network.network import Network
 
@@ -103,6 +110,13 @@ class Tuning:
         }
 
 
+def stimuli_for(network: Network, layers: Iterable[str]) -> Stimuli:
+    """The stimuli as the network takes them on the way to some layers."""
+    size = network.intake(layers).square(SIDE)
+    stimuli = make_stimuli(network.channels, max(size))
+    return replace(stimuli, images=stimuli.images[..., : size[0], : size[1]])
+
+
 @torch.no_grad()
 def tune(network: Network, layers: Iterable[str], compute: Compute) -> dict[str, Tuning]:
     """The tuning of every filter of some layers, in one pass over the stimuli.
@@ -111,7 +125,7 @@ def tune(network: Network, layers: Iterable[str], compute: Compute) -> dict[str,
         TextonError: a layer that there is not, or that the stimuli are too small for.
     """
     names = list(dict.fromkeys(layers))
-    stimuli = make_stimuli(network.channels)
+    stimuli = stimuli_for(network, names)
     encode = network.encoder(names, compute.exact())
 
     def answers(part: slice) -> dict[str, Tensor]:

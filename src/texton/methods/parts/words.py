@@ -61,12 +61,12 @@ def see(
         for place in evidence.layer(layer).places(channel)
     }
     wanted = sorted({*drawn, *strongest})
-    encode = class_encoder(classifier, compute.exact())
+    encode, intake = class_encoder(classifier, compute.exact()), classifier.intake()
     rows: dict[int, int] = {}
     found: list[Array] = []
     for number, picture in enumerate(wanted, 1):
         try:
-            image = evidence.read(picture)
+            image = intake.fitted(evidence.read(picture))
         except TextonError:
             continue
         with torch.no_grad():

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from texton.network.codes import is_rectified
 from texton.network.fast.rectified import rectified_in_place, rectified_slope
 from texton.network.hooks import has_slope, is_looked_into
+from texton.network.marks import is_rectified
 
 Way = Callable[[Tensor], Tensor]
 

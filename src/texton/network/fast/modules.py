@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from texton.network.codes import is_rectified, mark_rectified
 from texton.network.fast.convolution import LARGE, LeanConv2d, format_of, pair
 from texton.network.fast.rectified import rectified_in_place, rectified_slope
 from texton.network.hooks import has_slope, is_looked_into, is_watched
+from texton.network.marks import is_rectified, mark_rectified
 
 
 class LeanReLU(nn.ReLU):

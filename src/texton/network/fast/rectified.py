@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from texton.network.codes import mark_rectified
+from texton.network.marks import mark_rectified
 
 _STRIP = 1 << 20  # elements that stay in a core's cache
 

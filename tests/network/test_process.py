@@ -235,3 +235,70 @@ def test_complex_images_are_looked_at() -> None:
 
     assert "mean 0.5, std 0.25" in load_network(Complex()).details["inside"]
     assert texton.load_network(Around()).details.get("inside") is None
+
+
+class Recalling(Around):
+    """A hidden state, a counter, a running mean, a list: a forward begins with the last one's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden: Tensor | None = None
+        self.count, self.seen = 0, {"all": [torch.zeros(1)]}
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = self.net(x)
+        self.hidden = code if self.hidden is None else self.hidden * 0.5 + code
+        self.count += 1
+        self.mean += 0.1
+        self.seen["all"].append(code)
+        out: Tensor = self.last(self.hidden * self.count + self.mean + len(self.seen["all"]))
+        return out
+
+
+@pytest.mark.works(
+    "a module that keeps something from one image to the next (hidden states, counters)",
+    "it forgets: every image is its first, which is told",
+)
+def test_every_image_is_a_module_s_first(run: Run) -> None:
+    module, image = Recalling(), torch.rand(1, 3, 24, 24)
+    network = Network(module)
+    first, again = (network.encode(image, "last")["last"] for _ in range(2))
+    network.encode(torch.rand(1, 3, 32, 32), "last")  # of another size than what it kept
+    pictures = [texton.invert_filter(image, network, "last", 1, steps=3).image for _ in range(2)]
+    assert torch.equal(first, again) and torch.equal(*pictures)
+    assert module.count == 0 and module.hidden is None and len(module.seen["all"]) == 1
+    torch.testing.assert_close(first, module(image).detach())
+    assert any("keeps something" in x for x in network.remarks)
+
+
+def test_what_is_kept_and_never_read_is_not_told() -> None:
+    class Keeping(Around):
+        def forward(self, x: Tensor) -> Tensor:
+            self.kept = self.net(x)
+            out: Tensor = self.last(self.kept)
+            return out
+
+    network = Network(Keeping())
+    assert list(network.layers) == ["net.0", "net.1", "net", "last"] and network.remarks == ()
+
+
+def test_codes_of_nan_are_the_same_codes() -> None:
+    class Undefined(Around):
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.last(torch.log(-1 - self.net(x)))
+            return out
+
+    assert Network(Undefined()).remarks == ()
+
+
+def test_rectified_codes_that_only_the_network_gives_are_layers() -> None:
+    class Pyramid(Around):
+        def forward(self, x: Tensor) -> Any:
+            code = self.net[0](x)
+            return {"p2": F.relu(code), "p3": F.avg_pool2d(code, 2), "same": code}
+
+    network, image = Network(Pyramid()), torch.rand(1, 3, 24, 24)
+    assert list(network.layers) == ["net.0", "@p2", "@p3"]
+    codes = network.encode(image, ["net.0", "@p2"])
+    torch.testing.assert_close(codes["@p2"], codes["net.0"].relu())

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +22,8 @@ import torch
 import torch.utils.checkpoint as checkpointing
 from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from texton.network.memory import Memory
 
 _SEED = 0x7E470  # nobody's own: a forward that seeds with 0 is seen
 _GENERATORS = [
@@ -66,6 +68,7 @@ class Habits:
         switches: threads, dtype, flags of the process: put back.
         checkpoints: throws its codes away for the backward pass, where nobody finds them: kept.
         cuts: computes its codes without a graph: it is kept all the same.
+        remembers: parts that keep something from one image to the next, which is forgotten.
     """
 
     draws: bool = False
@@ -73,20 +76,31 @@ class Habits:
     switches: bool = False
     checkpoints: bool = False
     cuts: bool = False
+    remembers: set[str] = field(default_factory=set)
 
     def any(self) -> bool:
         return any(vars(self).values())
 
     @contextmanager
-    def noted(self, module: nn.Module) -> Iterator[None]:
-        """Run the module inside: what it does is noted, and undone."""
+    def noted(self, module: nn.Module) -> Iterator[Callable[[], None]]:
+        """Run the module inside: what it does is noted, and undone.
+
+        Yields:
+            What makes it forget the images that it was run on so far.
+        """
         said, seen = _Overheard(), _Checkpoints()
         before = _settings()
         with redirect_stdout(said), seen.replaced(), _seeded(None, module):
             start = _random_states(module)
+            memory = Memory(module)
+
+            def forget() -> None:
+                self.remembers |= memory.put_back()
+
             try:
-                yield
+                yield forget
             finally:
+                forget()
                 self.draws |= _random_states(module) != start
                 self.switches |= _settings() != before
                 _put_back(before)
@@ -102,6 +116,8 @@ class Habits:
         """
         before = _settings()
         with ExitStack() as stack:
+            if self.remembers:
+                stack.callback(Memory(module, self.remembers).put_back)
             if self.prints:
                 stack.enter_context(redirect_stdout(_Nowhere()))
             if self.draws:

@@ -90,10 +90,15 @@ class Trace:
 Prepare = Callable[[Tensor, Compute], Tensor]
 
 
-def trace_layers(module: nn.Module, prepare: Prepare, channels: int) -> Trace:
+def trace_layers(
+    module: nn.Module, prepare: Prepare, channels: int, forget: Callable[[], None] = lambda: None
+) -> Trace:
     """Every module call that gives feature maps, in order of execution.
 
     A network that ends in layers for one fixed size is traced as far as it goes.
+
+    Args:
+        forget: called after every image: what the module kept of it is gone.
 
     Raises:
         TextonError: no size gives any.
@@ -103,6 +108,7 @@ def trace_layers(module: nn.Module, prepare: Prepare, channels: int) -> Trace:
     sides = [(side, side) for side in _SIDES]
     for size in (sides[0], *said_sizes(module), *sides[1:]):
         tracer, error = _run(module, prepare, channels, size)
+        forget()
         failure = failure or error
         gives = gives or tracer.others
         if len(tracer.layers) > len(best.layers):
@@ -186,6 +192,7 @@ class _Tracer(TorchFunctionMode):
         # Tensors are kept alive, so that an id means one tensor during the trace.
         self._seen: dict[int, tuple[Tensor, str, Geometry | None]] = {}
         self._seen[id(image)] = (image, "", Geometry())
+        self._given = {id(image)}  # the image and what modules gave
         self._layouts = Layouts(image, held)
         self._strides = Strides(self.size)
 
@@ -226,7 +233,7 @@ class _Tracer(TorchFunctionMode):
             found = [
                 self._note(f"{name}{inside}" or INSIDE, part, entering, each)
                 for inside, each in parts_of(output)
-                if (name and not inside) or id(each) not in self._seen
+                if (name and not inside) or id(each) not in self._given
             ]
             if name and not (isinstance(output, Tensor) and (any(found) or name in self.others)):
                 self.others[name] = describe_output(output)
@@ -269,6 +276,7 @@ class _Tracer(TorchFunctionMode):
             layout=layout,
         )
         self._seen[id(output)] = (output, name, geometry)
+        self._given.add(id(output))
         self.may_be_fixed |= layout is not None
         self.patched |= layout is not None or cuts(part)
         return True

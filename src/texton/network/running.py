@@ -32,8 +32,8 @@ class Running:
         Raises:
             TextonError: it cannot be run on an image, or gives no layers.
         """
-        with self.habits.noted(module):
-            return trace_layers(module, prepare, channels)
+        with self.habits.noted(module) as forget:
+            return trace_layers(module, prepare, channels, forget)
 
     def layouts(
         self, module: nn.Module, prepare: Prepare, channels: int, size: Size

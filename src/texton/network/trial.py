@@ -19,7 +19,7 @@ from texton.network.hooks import Collected, collect
 from texton.network.layers import Trace
 
 if TYPE_CHECKING:
-    from texton.network.network import Network
+    from texton.network.network import Encoder, Network
 
 _CPU = Compute(torch.device("cpu"))
 _SAME = 0.01  # of a code's norm: how far one image's code may be off beside another
@@ -41,24 +41,39 @@ def remarks_on(network: Network, habits: Habits, hooks_left_out: bool) -> tuple[
     if is_plain(network.module):
         return ()
     last, image = list(network.layers)[-1], _image(network, 1)
-    left_out = (
-        ("has hooks of its own: texton leaves them out, with what they change in its codes",)
-        if hooks_left_out
-        else ()
-    )
+    found: list[str] = []
+    if hooks_left_out:
+        found.append("has hooks of its own: texton leaves them out, with what they change in codes")
     with torch.no_grad(), suppress(TextonError):
-        first, again = (network.encode(image, last, _CPU)[last] for _ in range(2))
-        if not torch.equal(first, again):
-            return (
-                *left_out,
-                "gives other codes each time: the same seed does not give the same picture",
+        if _differ(network.encoder(last, _CPU), image):
+            found.append(
+                "gives other codes each time: the same seed does not give the same picture"
             )
-    if habits.draws:
-        return (
-            *left_out,
-            "draws or seeds random numbers in its forward: every forward is given the same ones",
-        )
-    return left_out
+        elif habits.draws:
+            found.append(
+                "draws or seeds random numbers in its forward: every forward is given the same ones"
+            )
+        if _remembers(network, last, image, habits):
+            found.append(
+                "keeps something of its images: each is given to it as if it were the first"
+            )
+    return tuple(found)
+
+
+def _differ(encode: Encoder, image: Tensor) -> bool:
+    """Whether an image has other codes the second time; NaN is as NaN."""
+    first, again = (next(iter(encode(image).values())) for _ in range(2))
+    return not torch.allclose(first, again, rtol=0, atol=0, equal_nan=True)
+
+
+def _remembers(network: Network, last: str, image: Tensor, habits: Habits) -> bool:
+    """Whether what its forward keeps changes the next image's codes."""
+    parts, habits.remembers = habits.remembers, set()
+    try:
+        copied = cast(network.copied(), _CPU)
+        return bool(parts) and _differ(network.encoder(last, _CPU, copied), image)
+    finally:
+        habits.remembers = parts
 
 
 def ceilings(network: Network) -> dict[str, Tensor]:

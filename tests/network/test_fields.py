@@ -15,6 +15,9 @@ import texton
 from tests.helpers import EXAMPLES, Run
 from tests.transformers import seeded
 from texton import Network
+from texton.atlas.plan import Asked, make_plan
+from texton.atlas.site.pages import environment
+from texton.jobs.manifest import Manifest
 
 CAT = EXAMPLES / "chelsea.jpg"
 
@@ -134,6 +137,22 @@ def test_a_network_that_resizes_is_told(run: Run, tmp_path: Path) -> None:
     assert "?" in listed.out.splitlines()[1].split() and "another size itself" in listed.out
     told = json.loads(run("layers", "--network", "mine.py:Resizing", "--json").out)["layers"]
     assert told[0]["status"] == "not known" and told[0]["receptive_field"] is None
+
+
+def test_an_atlas_tells_what_is_not_known(tmp_path: Path) -> None:
+    """That a unit sees the whole picture is something else."""
+    named = {"network": f"{__file__}:Resizing"}
+    asked = Asked((CAT,), "conv", "0", options={"steps": 1}, network=named, reading={"size": 48})
+    manifest = Manifest.from_json(make_plan(asked, tmp_path / "a").manifest.to_json())
+    (layer,) = manifest.layers
+    assert layer.receptive_field is None and layer.field_status == "not known"
+    field = environment().get_template("parts.html").module.field  # type: ignore[attr-defined]
+    told = [
+        field({"field": side, "field_status": status}).strip()
+        for side, status in ((None, "not known"), (None, "exact"), (9, "at most"), (9, "exact"))
+    ]
+    assert told[0] == "a part (how large is not known)" and told[1] == "the whole picture"
+    assert told[2:] == ["at most 9 × 9 px", "9 × 9 px"]
 
 
 @pytest.mark.works(

@@ -280,7 +280,8 @@ def _layers(
             continue
         layer = network.measured_layers[name]
         count = layer.channels if "channel" in method.axes else 1
-        layers.append(AtlasLayer(name, count, layer.stride, layer.receptive_field, tuple(channels)))
+        seen = layer.stride, layer.receptive_field
+        layers.append(AtlasLayer(name, count, *seen, tuple(channels), layer.status))
     return tuple(layers)
 
 

@@ -20,7 +20,7 @@ class EvidenceLayer:
 
     Attributes:
         stride, field: pixels between neighbours, and the side of what one sees; None where that
-            is the whole picture.
+            is the whole picture, or not known.
         first: (row, column) of the first pixel that unit (0, 0) sees; outside, where negative.
             Of a field that is longer one way, of the square around it.
         effective: side in pixels of the square around a unit's centre that 95 % of its gradient

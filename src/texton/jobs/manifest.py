@@ -22,7 +22,8 @@ _SETTINGS: dict[type[Any], tuple[str, ...]] = {
 class AtlasLayer:
     """One layer of an atlas and which of its filters are in it.
 
-    ``receptive_field`` is in pixels; None where a unit sees the whole image.
+    ``receptive_field`` is in pixels; None where a unit sees the whole image, unless its
+    ``field_status`` is ``not known``; that may also be ``at most``.
     """
 
     name: str
@@ -30,6 +31,7 @@ class AtlasLayer:
     stride: int
     receptive_field: int | None
     channels: tuple[int, ...]
+    field_status: str = "exact"
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _layer(read: dict[str, Any]) -> AtlasLayer:
         stride=take(read, "stride", int),
         receptive_field=take_optional(read, "receptive_field", int),
         channels=tuple(take_all(read, "channels", int)),
+        field_status=take_optional(read, "field_status", str) or "exact",
     )
 
 

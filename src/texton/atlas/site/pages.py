@@ -188,6 +188,7 @@ class Pages:
                 "chosen": len(layer.channels),
                 "stride": layer.stride,
                 "field": layer.receptive_field,
+                "field_status": layer.field_status,
                 **self.catalog.summary(layer),
                 "silent": self.dossier.dead(layer.name) if self.dossier else None,
             }

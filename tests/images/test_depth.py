@@ -225,3 +225,16 @@ def test_a_compression_that_needs_another_package_names_it(tmp_path: Path, run: 
     outcome = run(*words)
     if outcome.code:  # where imagecodecs is not installed
         assert_refused(outcome, "pip install imagecodecs")
+
+
+def test_pages_that_are_not_read_are_told(tmp_path: Path) -> None:
+    path = save_tiff(tmp_path / "x.tif", (np.stack([RAMP] * 5) * 255).astype(np.uint8))
+    with pytest.warns(TextonWarning, match="has several pages: the first is read"):
+        found = texton.read_image(path, channels=5)
+    assert mean_difference(found, RAMP[..., None]) < 0.01
+
+
+def test_numbers_beyond_pillow_s_are_told(tmp_path: Path) -> None:
+    path = save_tiff(tmp_path / "x.tif", (RAMP * 4e9).astype(np.uint32))
+    with pytest.raises(TextonError, match="above 2,147,483,647 or not finite"):
+        texton.read_image(path)

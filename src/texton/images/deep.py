@@ -42,7 +42,12 @@ def read_deep(path: Path, channels: int, white: float | None) -> Tensor | None:
     if path.suffix.lower() not in _SUFFIXES:
         return None
     check_file(path)
-    tags = _tags(path)
+    tags, more = _tags(path)
+    if more:
+        told = TextonWarning(
+            f"'{path}' has several pages: the first is read (save bands as one page, or as a .npy)"
+        )
+        warnings.warn(told, stacklevel=3)
     samples, bits = _one(tags.get(_SAMPLES, 1)), _one(tags.get(_BITS, 1))
     rgb = _one(tags.get(_PHOTOMETRIC, 0)) == _RGB
     alpha = rgb and samples == 4 and _one(tags.get(_EXTRA, 0)) in (1, 2)
@@ -77,16 +82,16 @@ def _as_channels(values: Values, path: Path, channels: int, alpha: bool, bands: 
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
 
 
-def _tags(path: Path) -> dict[int, Any]:
-    """Of the first page; empty where it is no TIFF."""
+def _tags(path: Path) -> tuple[dict[int, Any], bool]:
+    """Of the first page, and whether there are more; empty where it is no TIFF."""
     with contextlib.suppress(Exception), path.open("rb") as file:  # its parser raises anything
         head = file.read(8)
         head += file.read(8) if head[2:4] in (b"\x2b\0", b"\0\x2b") else b""
         found = TiffImagePlugin.ImageFileDirectory_v2(head)
         file.seek(found.next)
         found.load(file)
-        return dict(found)
-    return {}
+        return dict(found), bool(found.next)
+    return {}, False
 
 
 def _reader() -> Any:

@@ -30,7 +30,10 @@ def in_unit(values: Values, kind: str, path: Path, white: float | None) -> Value
     """
     found = values.astype(np.float32)
     if not found.size or not np.isfinite(found).all() or found.min() < 0:
-        raise TextonError(f"'{path}' has values below zero or not finite: rescale it to [0, 1]")
+        huge = ", above 2,147,483,647" if kind == "I" else ""  # Pillow reads them as below zero
+        raise TextonError(
+            f"'{path}' has values below zero{huge} or not finite: rescale it to [0, 1]"
+        )
     top, largest = white or _WHITES.get(kind), float(found.max())
     if top is None:
         top = 1.0 if largest <= 1 else 255.0 if largest <= 255 else 65535.0

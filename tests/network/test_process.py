@@ -302,3 +302,11 @@ def test_rectified_codes_that_only_the_network_gives_are_layers() -> None:
     assert list(network.layers) == ["net.0", "@p2", "@p3"]
     codes = network.encode(image, ["net.0", "@p2"])
     torch.testing.assert_close(codes["@p2"], codes["net.0"].relu())
+
+
+def test_rounding_is_no_normalisation() -> None:
+    class Rounding(Around):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward((x * 255).round() / 255)
+
+    assert "inside" not in load_network(Rounding()).details

@@ -89,7 +89,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "or safetensors"
         ) from None
     except Exception as error:  # noqa: BLE001 - a damaged file makes the readers raise anything
-        raise TextonError(f"{said} cannot be read: {first_line(error)}") from None
+        size = path.stat().st_size
+        what = f"it may be cut off at {size:,} bytes" if size else "it is empty"
+        raise TextonError(
+            f"{said} cannot be read: {what}; get it again ({first_line(error)})"
+        ) from None
     module = _module_in(read)
     otherwise = f"{said} {_pickled(*module)}" if module else ""
     states = dict(_state_dicts(read))

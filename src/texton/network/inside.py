@@ -18,7 +18,7 @@ SIDES = (64, 224, 32, 96, 128, 299, 384, 28)
 _FIRST = (nn.Conv2d, nn.BatchNorm2d)
 _DARK, _LIGHT = 0.25, 0.75
 _NEAR = 1e-3
-_STEP = 1 / 255  # what rounding to 8 bits may shift
+_STEP = 1 / 255  # what rounding to 8 bits may shift, and twice that stretch
 _SAID = ("image_size", "img_size", "input_size")  # by a module, of the images that it takes
 _LARGEST = 1024
 
@@ -85,7 +85,7 @@ def _compared(channels: int, dark: Tensor, light: Tensor) -> Inside:
     shift = low - scale * _DARK
     if not bool((scale.isfinite() & shift.isfinite() & (scale.abs() > 1e-6)).all()):
         return Inside(channels)  # each image by its own mean and deviation, or nothing of it
-    if bool(((scale - 1).abs() < _NEAR).all() and (shift.abs() < _STEP).all()):
+    if bool(((scale - 1).abs() < 2 * _STEP).all() and (shift.abs() < _STEP).all()):
         return Inside(channels)
     shift = torch.where(shift.abs() < _NEAR, torch.zeros_like(shift), shift)
     return Inside(channels, tuple((-shift / scale).tolist()), tuple((1 / scale).tolist()))

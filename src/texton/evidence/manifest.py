@@ -100,9 +100,11 @@ class EvidenceManifest:
         for key, (low, high) in _RANGES.items():
             if not low <= take(settings, key, int) <= high:
                 raise ValueError(f"its '{key}' is out of range")
-        take_optional(settings, "multiple", int)
+        sides = [take_optional(settings, "multiple", int) or 1]
         if settings.get("crop") is not None:
-            _pair(take(settings, "crop", list))
+            sides += _pair(take(settings, "crop", list))
+        if not all(1 <= side <= _RANGES["size"][1] for side in sides):
+            raise ValueError("its 'crop' or 'multiple' is out of range")
         state = take(read, "state", str)
         if "/" in state or "\\" in state or state.startswith("."):
             raise ValueError("its 'state' is no folder in it")

@@ -226,6 +226,10 @@ class Loud:
         raise AssertionError("a class that a checkpoint names was given its state")
 
 
+@pytest.mark.works(
+    "an `argparse.Namespace`, a NumPy number, an optimiser or your own classes beside the weights",
+    "left out: something inert stands for what the file names, and nothing of it is run",
+)
 def test_no_class_that_a_checkpoint_names_is_made(tmp_path: Path) -> None:
     allowed = set(torch.serialization.get_safe_globals())
     loud = Loud()

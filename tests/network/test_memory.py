@@ -29,6 +29,10 @@ TEXTS = [
 EIGHT = patch("texton.network.device._SIDE_BY_SIDE", {"cpu": 8})
 
 
+@pytest.mark.works(
+    "a device out of memory, in the words of CUDA, cuBLAS, cuDNN, HIP, MPS or a processor",
+    "half as many filters at a time, and on; one line where one is too much",
+)
 @pytest.mark.parametrize("error", [*map(RuntimeError, TEXTS), MemoryError()], ids=str)
 def test_a_device_without_room_takes_fewer_at_a_time(error: Exception) -> None:
     def work(part: slice) -> int:
@@ -59,6 +63,7 @@ def test_other_errors_are_no_lack_of_memory() -> None:
         )
 
 
+@pytest.mark.works("MPS", "channels first, as torch's gradients are wrong there otherwise; not run")
 def test_mps_keeps_its_channels_first() -> None:
     with patch("texton.network.device._resolve", lambda _: torch.device("mps")):
         assert choose_compute("mps").memory_format == torch.contiguous_format

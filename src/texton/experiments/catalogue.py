@@ -7,6 +7,7 @@ from texton.experiments.claims import (
     assembly,
     depth,
     energy_or_gram,
+    inversion_or_maximum,
     projections,
     reallocation,
     specific_texture,
@@ -28,6 +29,7 @@ _MODULES = (
     energy_or_gram,
     assembly,
     projections,
+    inversion_or_maximum,
 )
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in _MODULES}
 

@@ -13,6 +13,7 @@ from texton.experiments.harness.work import Series
 from texton.images.folder import Picture
 from texton.methods.code_inversion import InvertOptions, inversion_steps
 from texton.methods.feature_map_inversion import FilterOptions
+from texton.methods.maximisation import MaximiseOptions
 from texton.methods.parts.fingerprint import Fingerprint
 from texton.methods.result import Unit
 from texton.methods.style import StyleOptions, stages
@@ -51,6 +52,26 @@ def directions_of(
     told = FilterOptions.of({**lab.solving, "seed": lab.options.seed, "directions": named})
     units = tuple(Unit(layer, None, photo.name, label) for label in labels)
     return _textures(lab, kind, lab.network, photo, told, units, names, shares)
+
+
+def maxima_of(
+    lab: Lab, kind: str, layer: str, channels: Sequence[int], start: int = 0, natural: bool = False
+) -> Series:
+    """The maxima of single filters, of no photograph; ``natural``: of the phase alone."""
+    told = MaximiseOptions.of({**lab.solving, "seed": lab.options.seed + start, "natural": natural})
+    photo = lab.photos[0]  # that a series has, and no maximum sees
+    return Series(
+        kind=kind,
+        network=lab.network,
+        source=lab.source(lab.network),
+        photo=photo,
+        method="maximize",
+        options=told,
+        units=tuple(Unit(layer, channel, photo.name) for channel in channels),
+        keys=tuple(f"{kind}/{layer}/{channel}-{told.seed}" for channel in channels),
+        layer=layer,
+        evaluations=told.settings().steps,
+    )
 
 
 def plain(lab: Lab, network: Network, photo: Picture, layer: str) -> Series:

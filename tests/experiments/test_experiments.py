@@ -55,7 +55,10 @@ TABLES = {
     "style-identity": {"retrieval": 3 * 6 + 3, "by_layer": 2},
     "energy-or-gram": {"distances": 4 * 4, "pictures": 4 * 9, "explained": 2 * 2},
     "parts": {"changes": 2 * 4},
+    "projections": {"likeness": 3 * 7},
+    "inversion-or-maximum": {"recognised": 2 * 5},
 }
+ELSEWHERE = ("projections", "inversion-or-maximum")  # run in files of their own
 LAYERS = {"figure1": "relu3_2,relu4_2", "figure3": "relu1_2,relu2_2", "depth": "relu1_2,relu2_2"}
 LAYERS["specific-texture"] = LAYERS["parts"] = LAYERS["figure3"]
 
@@ -95,7 +98,7 @@ def test_every_experiment_is_listed(run: Run) -> None:
     assert [line.split()[0] for line in plain] == list(TABLES)
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ELSEWHERE])
 def test_a_small_version_runs_and_writes_its_report_and_data(
     run: Run, tmp_path: Path, inputs: tuple[object, ...], name: str
 ) -> None:

@@ -167,7 +167,7 @@ def judged(pictures: Pictures, judge: Network) -> tuple[dict[str, Array], float,
             hits[f"{kind} to patch"] = np.mean(found, 0)
     inverted, maximal = (np.mean(described[kind], 0) for kind in ("inversion", "maximum"))
     layouts = distances(inverted, inverted), distances(maximal, maximal)
-    agree = matrix_correlation(*layouts) if filters > 2 else float("nan")
+    agree = matrix_correlation(*layouts) if filters > 2 else 0.0  # one distance is no layout
     return hits, agree, separated
 
 

@@ -136,7 +136,7 @@ def _strength(
     lab: Lab, layer: str, channels: list[int], pictures: Pictures
 ) -> dict[str, tuple[float, float]]:
     """By kind the mean activation, in units of pink noise, and how much of it is transferred."""
-    wanted = Wanted(layer, lab.options.size)
+    wanted = Wanted(layer, (lab.options.size, lab.options.size))
     told = maxima_of(lab, "maximum", layer, channels).options.settings()
     scale = Maximisation(lab.network, wanted, told, lab.compute)
     found = {}

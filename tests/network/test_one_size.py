@@ -13,6 +13,7 @@ from tests.evidence.scans import Inline, scan, write_pictures
 from tests.helpers import EXAMPLES, Run
 from tests.network.test_fields import unet
 from texton import Network
+from texton.atlas.plan import Asked, make_plan
 from texton.evidence.format import Evidence
 from texton.evidence.patches import cut
 from texton.experiments.harness.folder import Folder
@@ -160,6 +161,12 @@ def test_multiples_are_heeded_alike(place: Path, tmp_path: Path) -> None:
     assert dreamt.image.shape[1:] == found.read(0).shape[2:]
 
 
+def test_an_atlas_without_photographs_has_its_size(tmp_path: Path) -> None:
+    asked = Asked((), INSIDE, "1", "maximize", network={"network": VIT})
+    (photo,) = make_plan(asked, tmp_path / "a").manifest.photos
+    assert (photo.width, photo.height) == (32, 32)
+
+
 @pytest.mark.slow
 def test_it_is_said_and_a_scan_goes_on(place: Path, run: Run) -> None:
     words = ("scan", place / "pictures", "-o", "e", *ONE, "--layers", BEFORE, "--workers", 1)
@@ -173,10 +180,7 @@ def test_it_is_said_and_a_scan_goes_on(place: Path, run: Run) -> None:
 def test_an_atlas_and_its_evidence(place: Path, run: Run) -> None:
     words = ("--layers", INSIDE, "--channels", "1-2", *ONE, "--steps", 2, "--workers", 1)
     built = run("atlas", "build", CAT, "-o", "a", *words)
-    assert built.code == 0, built.err
+    assert built.code == 0 and "32×32 pixels alone" in built.err, built.err
+    assert texton.read_image(Path("a") / "photos" / "chelsea.png").shape == (1, 3, 32, 32)
     shown = run("atlas", "export", "a", "-o", "site", "--evidence", place / "evidence")
     assert shown.code == 0, shown.err
-    alone = run("atlas", "build", "-o", "b", "--method", "maximize", *words)
-    assert alone.code == 0, alone.err
-    (photo,) = json.loads(Path("b/manifest.json").read_text())["photos"]
-    assert (photo["width"], photo["height"]) == (32, 32)

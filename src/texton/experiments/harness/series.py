@@ -11,9 +11,9 @@ from torch import Tensor
 
 from texton.experiments.harness.work import Series
 from texton.images.folder import Picture
+from texton.methods.catalogue import find_method
 from texton.methods.code_inversion import InvertOptions, inversion_steps
 from texton.methods.feature_map_inversion import FilterOptions
-from texton.methods.maximisation import MaximiseOptions
 from texton.methods.parts.fingerprint import Fingerprint
 from texton.methods.result import Unit
 from texton.methods.style import StyleOptions, stages
@@ -58,7 +58,9 @@ def maxima_of(
     lab: Lab, kind: str, layer: str, channels: Sequence[int], start: int = 0, natural: bool = False
 ) -> Series:
     """The maxima of single filters, of no photograph; ``natural``: of the phase alone."""
-    told = MaximiseOptions.of({**lab.solving, "seed": lab.options.seed + start, "natural": natural})
+    told: Any = find_method("maximize").options.of(
+        {**lab.solving, "seed": lab.options.seed + start, "natural": natural}
+    )
     photo = lab.photos[0]  # that a series has, and no maximum sees
     return Series(
         kind=kind,

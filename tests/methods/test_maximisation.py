@@ -46,6 +46,20 @@ def energy_by(image: torch.Tensor, colour: int) -> tuple[float, float]:
     return float(plane.diff(dim=1).abs().mean()), float(plane.diff(dim=0).abs().mean())
 
 
+def test_a_filter_of_a_colour_gets_its_colour() -> None:
+    """From grey, eight steps would not move the mean; a filter of edges stays as it was found."""
+    conv = nn.Conv2d(3, 2, 3, bias=False)
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.weight[0, :, 1, 1] = torch.tensor([-1.0, 1.0, -1.0])
+        conv.weight[1, :, 1, 0], conv.weight[1, :, 1, 2] = 1.0, -1.0
+    network = Network(nn.Sequential(conv, nn.ReLU()), mean=0.5, std=0.5)
+    red, green, blue = maximize(network, "1", 0, size=32, steps=8).image.mean((1, 2)).tolist()
+    assert green > 0.8 and red < 0.2 and blue < 0.2
+    assert maximize(network, "1", 0, size=32, steps=8).steps == 16
+    assert maximize(network, "1", 1, size=32, steps=8).steps == 8
+
+
 def test_the_picture_shows_what_the_filter_answers(stripes: Network) -> None:
     red = maximize(stripes, "1", 0, size=48, steps=60)
     along, across = energy_by(red.image, 0)

@@ -82,9 +82,9 @@ class FourierCanvas(Canvas):
         size: (C, H, W), bleed included.
         device: where the spectrum lives.
         contrast: standard deviation of its numbers at first.
-        loudest: the most that an image, before it is squashed into [0, 1], may vary from grey,
-            root mean square over pixels (‖x‖ ≤ ρ, Erhan et al. 2009): about 2 in a photograph.
-            Without it what always rises ends in nothing but full colours.
+        loudest: the most that an image, before it is squashed into [0, 1], may vary about its mean
+            colour, root mean square over pixels (‖x‖ ≤ ρ, Erhan et al. 2009): about 2 in a
+            photograph. Without it what always rises ends in nothing but full colours.
     """
 
     def __init__(
@@ -133,9 +133,18 @@ class FourierCanvas(Canvas):
         with torch.no_grad():
             power = (self.values * self._scale).square().sum((1, 4))
             power[..., 1 : (self._width + 1) // 2] *= 2  # rfft keeps one of each pair
+            power[:, 0, 0] = 0  # the mean colour
             varies = power.sum((1, 2)).sqrt() / (self._height * self._width)
             quieter = (self._loudest / varies.clamp_min(1e-12)).clamp_max(1)
+            mean = self.values[:, :, 0, 0].clone()
             self.values *= quieter.reshape(-1, 1, 1, 1, 1)
+            self.values[:, :, 0, 0] = mean
+
+    def tint(self, colours: Tensor) -> None:
+        """Give the images mean colours (B, C) in [0, 1], which few steps could not move far."""
+        planes = unmixed(colours[..., None, None])[..., 0, 0].to(self.values)
+        with torch.no_grad():
+            self.values[:, :, 0, 0, 0] = planes * (self._height * self._width / self._scale[0, 0])
 
     def restart(self, index: int, generator: torch.Generator, contrast: float) -> None:
         with torch.no_grad():

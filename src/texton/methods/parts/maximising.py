@@ -23,6 +23,7 @@ from texton.methods.parts.classifier import CLASS, class_encoder
 from texton.methods.parts.evident import Evident
 from texton.methods.parts.looking import field_of, window_of, windows
 from texton.methods.parts.setup import algorithm_for, bytes_each, finished, run
+from texton.methods.parts.tints import better, flat_images, tints_worth
 from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.codes import check_channel
 from texton.network.device import Compute, in_batches
@@ -139,6 +140,38 @@ class Maximisation:
     def _solve_once(
         self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
     ) -> Iterator[Result]:
+        """Every picture from noise; again from a flat colour where that does nearly as much."""
+        results = list(self._search(units, generators, on_step))
+        wanted, natural = self._wanted, self._wanted.natural is not None
+        plain = wanted.facets == 1 and not (wanted.match or natural or wanted.place)
+        if plain and wanted.layer != CLASS and self._settings.rule != "history":
+            again, tints = self._tints(units, results)
+            if again:
+                part = units[again] if isinstance(units, Tensor) else [units[b] for b in again]
+                drawn = [generators[b] for b in again]
+                others = self._search(part, drawn, on_step, tints)
+                for b, other in zip(again, others, strict=True):
+                    results[b] = better(results[b], other)
+        yield from results
+
+    def _tints(self, units: Units, results: Sequence[Result]) -> tuple[list[int], Tensor]:
+        maximise, count = self.objective(units), len(results)
+
+        def answers(images: Tensor) -> Tensor:
+            codes = [self._code(image[None]).expand(count, -1, -1, -1) for image in images]
+            return torch.stack([maximise.activation({self._wanted.layer: x}) for x in codes])
+
+        flat = flat_images(self._network.channels, self._wanted.size).to(self._compute.device)
+        with torch.no_grad():
+            return tints_worth(answers, flat, [one.figures["activation"] or 0 for one in results])
+
+    def _search(
+        self,
+        units: Units,
+        generators: list[torch.Generator],
+        on_step: OnStep | None,
+        tints: Tensor | None = None,
+    ) -> Iterator[Result]:
         started = time.perf_counter()
         settings, compute = self._settings, self._compute
         maximise = self.objective(units)
@@ -148,6 +181,8 @@ class Maximisation:
         if self._wanted.match:
             objective = self._match(units)
         canvas = self._canvas(generators)
+        if tints is not None and isinstance(canvas, FourierCanvas):
+            canvas.tint(tints)
         solver = Solver(
             partial(self._encoder, compute=compute),
             objective,

@@ -126,7 +126,7 @@ def test_a_neuron_far_from_the_middle_is_turned_about_itself() -> None:
             return seen
 
     made = maximize(Network(Sees(), mean=0.5), "far", 0, size=64, steps=30, at=(8, 52))
-    assert made.transfer is not None and 0.8 < made.transfer < 1.1
+    assert made.transfer is not None and 0.8 < made.transfer < 1.3  # about the middle: 1.7
 
 
 def test_a_natural_neuron_is_brought_to_life(stripes: Network) -> None:

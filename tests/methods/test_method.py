@@ -130,7 +130,8 @@ def test_a_new_method_is_a_command(house: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert "A photograph, blurred." in listed.out
-    assert "Pixels that are averaged" in told.out and "[default: 5]" in told.out
+    told_in_one = " ".join(told.out.split())
+    assert "Pixels that are averaged along each side. [default: 5]" in told_in_one
     assert made.code == 0, made.err
     assert "lost " in made.err
     found = json.loads(made.out)

@@ -341,7 +341,9 @@ def test_the_module_in_training_mode_stays_as_it_was() -> None:
 
 def test_outputs_that_are_no_maps_are_named() -> None:
     network = Network(Odd())
-    with pytest.raises(TextonError, match=r"dict with the keys a, b.*inner\.left, inner\.right"):
+    with pytest.raises(
+        TextonError, match=r"dict with the keys a, b.*inner\.right, inner@a, inner@b"
+    ):
         network.layer("inner")
     assert network.layers["last"].name == "last"
 

@@ -77,7 +77,7 @@ class Diverse(Objective):
         return errors * (1 - self._weight * others)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranked:
     """Maps (K) of a layer, the values (K, levels) wanted of each, upwards, and their weights."""
 

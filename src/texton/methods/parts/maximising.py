@@ -51,7 +51,7 @@ _HELD_OUT = [  # degrees, share of the image in a window, pixels
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Wanted:
     """What is made as large as it can be.
 

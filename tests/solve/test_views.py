@@ -125,12 +125,26 @@ def test_a_spectrum_is_no_louder_than_it_may() -> None:
     quiet = canvas.values.detach()[1:] / 1000
     with torch.no_grad():
         canvas.values[1:] = quiet
+    before = _planes(canvas).mean((2, 3))
     canvas.bound()
-    spectrum = torch.view_as_complex((canvas.values * canvas._scale).detach())
-    planes = torch.fft.irfft2(spectrum, s=(17, 24))
-    loud = planes.square().sum(1).mean((1, 2)).sqrt()
+    planes = _planes(canvas)
+    mean = planes.mean((2, 3))
+    loud = (planes - mean[..., None, None]).square().sum(1).mean((1, 2)).sqrt()
     assert 1.7 < float(loud[0]) <= 2  # a little of a spectrum is no image's
+    assert torch.allclose(mean, before, atol=1e-5)  # its mean colour is not what varies
     assert torch.equal(canvas.values[1:], quiet)
+
+
+def test_a_spectrum_is_given_a_colour() -> None:
+    canvas = FourierCanvas(drawn(0, 1), (3, 17, 24), CPU, contrast=0.0)
+    told = torch.tensor([[0.1, 0.9, 0.1], [0.5, 0.5, 0.5]])
+    canvas.tint(told)
+    assert torch.allclose(canvas.images().mean((2, 3)), told, atol=1e-4)
+
+
+def _planes(canvas: FourierCanvas) -> torch.Tensor:
+    spectrum = torch.view_as_complex((canvas.values * canvas._scale).detach())
+    return torch.fft.irfft2(spectrum, s=(17, 24))
 
 
 def test_pink_noise_varies_as_photographs_do() -> None:

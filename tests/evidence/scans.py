@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from texton.jobs.scan import Scan, ScanAsked, open_scan
+from texton.jobs.scan import Scan, open_scan
+from texton.jobs.scan_asked import ScanAsked
 from texton.methods.command import NetworkOptions
 
 SIZE, FILTERS = 48, 5

@@ -39,7 +39,8 @@ def _scan(folder: Path, out: Path, as_json: bool, **values: Any) -> None:
     told: ScanOptions = options_from(ScanOptions, values)
     engine: EngineOptions = options_from(EngineOptions, values)
     network: NetworkOptions = options_from(NetworkOptions, values)
-    from texton.jobs.scan import ScanAsked, open_scan
+    from texton.jobs.scan import open_scan
+    from texton.jobs.scan_asked import ScanAsked
 
     asked = ScanAsked(folder, network, told.layers, told.size, told.top, told.seed)
     with open_scan(asked, out, o.tell_assumed) as scan:

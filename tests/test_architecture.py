@@ -12,6 +12,7 @@ from tools.architecture import (
     PAGE,
     SOURCE,
     Graph,
+    circles,
     drawing,
     file_of,
     imports,
@@ -29,6 +30,13 @@ def graph() -> Graph:
 def test_the_rules_hold(graph: Graph) -> None:
     assert offences(graph) == []
     assert 8 < len(longest_chain(graph)) <= LONGEST
+
+
+def test_no_two_files_name_each_other_s_types() -> None:
+    typed = imports(typed=True)
+    assert circles(typed) == []
+    (told,) = circles(typed | {"network/trial.py": {"network/network.py"}})
+    assert "network/trial.py" in told and "network/network.py" in told
 
 
 def test_the_drawing_is_today_s(graph: Graph) -> None:

@@ -5,7 +5,8 @@
 
 Rules: a folder imports only from floors below it; there is no circle, neither of files nor of what
 lies in one folder; no chain of imports is longer than 17 files; one file knows of network/fast.
-An import inside a function counts as any other; one for type checkers alone does not.
+An import inside a function counts as any other; one for type checkers alone counts for circles of
+files: two files that name each other's types are one idea in two places.
 """
 
 from __future__ import annotations
@@ -38,23 +39,31 @@ FACE = "__init__.py"  # of texton itself: names imported as they are used
 Graph = dict[str, set[str]]  # a file or folder → those that it imports
 
 
-def imports() -> Graph:
-    """Every file under src/texton, as ``"network/codes.py"``, and the files that it imports."""
+def imports(typed: bool = False) -> Graph:
+    """Every file under src/texton, as ``"network/codes.py"``, and the files that it imports.
+
+    Args:
+        typed: those for type checkers alone as well.
+    """
     files = {path.relative_to(SOURCE).as_posix(): path for path in sorted(SOURCE.rglob("*.py"))}
     graph: Graph = {}
     for name, path in files.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        wanted = {file for module in modules_in(tree) if (file := file_of(module, files))}
+        wanted = {file for module in modules_in(tree, typed) if (file := file_of(module, files))}
         graph[name] = wanted - {name}
     return graph
 
 
-def modules_in(tree: ast.AST) -> Iterator[str]:
-    """The dotted names that may be modules of texton, outside ``if TYPE_CHECKING``."""
+def modules_in(tree: ast.AST, typed: bool = False) -> Iterator[str]:
+    """The dotted names that may be modules of texton, outside ``if TYPE_CHECKING`` or all."""
     ahead = [tree]
     while ahead:
         node = ahead.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if (
+            isinstance(node, ast.If)
+            and ast.unparse(node.test).endswith("TYPE_CHECKING")
+            and not typed
+        ):
             ahead += node.orelse
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -127,8 +136,8 @@ def offences(graph: Graph) -> list[str]:
     try:
         if len(chain := longest_chain(graph)) > LONGEST:
             found.append(f"a chain of {len(chain)} files: {' → '.join(chain)}")
-    except CycleError as error:
-        found.append(f"circle of files: {' ← '.join(error.args[1])}")
+    except CycleError:
+        found += circles(graph)
     fast = "network/fast/"
     doors = [
         name
@@ -138,6 +147,15 @@ def offences(graph: Graph) -> list[str]:
     if len(doors) > 1:
         found.append(f"network/fast has {len(doors)} doors: {', '.join(doors)}")
     return found
+
+
+def circles(graph: Graph) -> list[str]:
+    """A circle of files, told in a line, if there is one."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [f"circle of files: {' ← '.join(error.args[1])}"]
+    return []
 
 
 def drawing(graph: Graph) -> str:
@@ -184,7 +202,7 @@ def main() -> int:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         PAGE.write_text(f"{before}{BEGIN}{drawing(graph)}{END}{after}", encoding="utf-8")
-    found = offences(graph)
+    found = offences(graph) or circles(imports(typed=True))
     print(f"{len(graph)} files, {len(FLOORS)} floors; {len(found)} offences")
     print(*found, sep="\n")
     if not any(line.startswith("circle of files") for line in found):

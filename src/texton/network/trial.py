@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +17,33 @@ from texton.network.device import Compute, is_out_of_memory
 from texton.network.forward import Habits
 from texton.network.frozen import cast, is_plain
 from texton.network.hooks import Collected, collect
-from texton.network.layers import Trace
+from texton.network.layers import Layer, Size, Trace
 
-if TYPE_CHECKING:
-    from texton.network.network import Encoder, Network
+Encoded = dict[str, Tensor]
+Encode = Callable[[Tensor], Encoded]
+
+
+class Tried(Protocol):
+    """What a network gives to be tried: see `network.Network`."""
+
+    module: nn.Module
+    name: str
+    channels: int
+
+    @property
+    def layers(self) -> Mapping[str, Layer]: ...
+
+    @property
+    def trial_size(self) -> Size: ...
+
+    def copied(self) -> nn.Module: ...
+
+    def prepare(self, image: Tensor, compute: Compute) -> Tensor: ...
+
+    def encode(self, image: Tensor, layers: list[str] | str, compute: Compute) -> Encoded: ...
+
+    def encoder(self, layers: str, compute: Compute, module: nn.Module | None = None) -> Encode: ...
+
 
 _CPU = Compute(torch.device("cpu"))
 _SAME = 0.01  # of a code's norm: how far one image's code may be off beside another
@@ -27,7 +51,7 @@ _CAST = 0.05  # by how much a code of 16 bits may be off
 _CAST_FINER = 1e-3
 
 
-def suit(network: Network, compute: Compute, asked: bool, habits: Habits) -> Compute:
+def suit(network: Tried, compute: Compute, asked: bool, habits: Habits) -> Compute:
     """See `Network.suited`."""
     if compute.dtype != torch.float32:
         compute = _taken(network, compute, asked)
@@ -36,7 +60,7 @@ def suit(network: Network, compute: Compute, asked: bool, habits: Habits) -> Com
     return compute
 
 
-def remarks_on(network: Network, habits: Habits, hooks_left_out: bool) -> tuple[str, ...]:
+def remarks_on(network: Tried, habits: Habits, hooks_left_out: bool) -> tuple[str, ...]:
     """See `Network.remarks`."""
     if is_plain(network.module):
         return ()
@@ -60,13 +84,13 @@ def remarks_on(network: Network, habits: Habits, hooks_left_out: bool) -> tuple[
     return tuple(found)
 
 
-def _differ(encode: Encoder, image: Tensor) -> bool:
+def _differ(encode: Encode, image: Tensor) -> bool:
     """Whether an image has other codes the second time; NaN is as NaN."""
     first, again = (next(iter(encode(image).values())) for _ in range(2))
     return not torch.allclose(first, again, rtol=0, atol=0, equal_nan=True)
 
 
-def _remembers(network: Network, last: str, image: Tensor, habits: Habits) -> bool:
+def _remembers(network: Tried, last: str, image: Tensor, habits: Habits) -> bool:
     """Whether what its forward keeps changes the next image's codes."""
     parts, habits.remembers = habits.remembers, set()
     try:
@@ -76,7 +100,7 @@ def _remembers(network: Network, last: str, image: Tensor, habits: Habits) -> bo
         habits.remembers = parts
 
 
-def ceilings(network: Network) -> dict[str, Tensor]:
+def ceilings(network: Tried) -> dict[str, Tensor]:
     """(C,), the most that each filter gives however strong the image, of the layers that saturate.
 
     ReLU6, a sigmoid and what is computed of them do: noise far beyond black and white, of several
@@ -100,7 +124,7 @@ def ceilings(network: Network) -> dict[str, Tensor]:
     }
 
 
-def check_cast(network: Network, trace: Trace, habits: Habits) -> None:
+def check_cast(network: Tried, trace: Trace, habits: Habits) -> None:
     """Raise a TextonError where a module that is not in float32 gives other codes in it.
 
     Of one that draws numbers nobody can tell: those of another dtype are others.
@@ -133,7 +157,7 @@ def check_cast(network: Network, trace: Trace, habits: Habits) -> None:
         )
 
 
-def _taken(network: Network, compute: Compute, asked: bool) -> Compute:
+def _taken(network: Tried, compute: Compute, asked: bool) -> Compute:
     """``compute``, or in float32 where the network fails in its dtype and not in float32."""
     if is_plain(network.module) and not _is_complex(network.module) and not asked:
         return compute
@@ -148,7 +172,7 @@ def _taken(network: Network, compute: Compute, asked: bool) -> Compute:
     return replace(compute.exact(), because=f"{_short(compute.dtype)} fails: {reason}")
 
 
-def _failure(network: Network, compute: Compute) -> str:
+def _failure(network: Tried, compute: Compute) -> str:
     """Why the network gives no codes, or no gradient, in a format; nothing where it does."""
     last, image = list(network.layers)[-1], _image(network, 1).to(compute.device)
     try:
@@ -162,7 +186,7 @@ def _failure(network: Network, compute: Compute) -> str:
     return "" if finite else "its numbers are too large"
 
 
-def _mixes(network: Network, compute: Compute) -> bool:
+def _mixes(network: Tried, compute: Compute) -> bool:
     """Whether an image's code depends on the images beside it."""
     bare = [
         x
@@ -179,7 +203,7 @@ def _mixes(network: Network, compute: Compute) -> bool:
     return False
 
 
-def _image(network: Network, count: int, grain: int = 1) -> Tensor:
+def _image(network: Tried, count: int, grain: int = 1) -> Tensor:
     """Noise of squares of ``grain`` pixels."""
     size = network.trial_size
     small = [max(1, side // grain) for side in size]

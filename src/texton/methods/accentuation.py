@@ -76,7 +76,7 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
 def _accentuated(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     from texton.images.files import content_hash
     from texton.methods.parts.accentuating import accentuation, holding_layer
-    from texton.methods.parts.maximising import Maximisation, Wanted
+    from texton.methods.parts.answers import Answers
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import (
         check_photo,
@@ -92,7 +92,7 @@ def _accentuated(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
         raise TextonError(f"{layer} alone is no filter: name a channel")
     settings, compute = told.settings(), compute_for(network, told, task.device)
     size = network.intake([layer]).square(min(photo.shape[2:]))
-    filters = Maximisation(network, Wanted(layer, size), settings, compute)
+    filters = Answers(network, layer, size, compute)
     units = filters.units(
         [unit.channel]
         if unit.channel is not None

@@ -186,8 +186,8 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
         evident = Evident(task.network, told.evidence, layer, filters, compute)
     asked = Wanted(layer, size, place, evident, natural, told.diversity, told.match)
     maximisation = Maximisation(task.network, asked, settings, compute)
-    units = maximisation.units(
-        {x.direction or "": shares_of(told, x, maximisation.channels) for x in wanted}
+    units = maximisation.answers.units(
+        {x.direction or "": shares_of(told, x, maximisation.answers.channels) for x in wanted}
         if directed
         else [x.channel or 0 for x in wanted]
     )
@@ -205,7 +205,11 @@ def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Ite
     for unit, result in zip(wanted, solved, strict=True):
         alone = told
         if directed:
-            own = {unit.direction: shares_by_filter(shares_of(told, unit, maximisation.channels))}
+            own = {
+                unit.direction: shares_by_filter(
+                    shares_of(told, unit, maximisation.answers.channels)
+                )
+            }
             alone = replace(told, direction=None, directions=own)
         asked_for = replace(task, options=alone)
         recorded = recorded_settings(METHOD.name, asked_for, unit, settings, compute)

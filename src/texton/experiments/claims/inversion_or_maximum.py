@@ -25,7 +25,7 @@ from texton.experiments.measures.statistics import (
 from texton.experiments.report.findings import Cell, Findings, Outcome
 from texton.experiments.report.plots import panels
 from texton.images.sheets import Tile, make_sheet
-from texton.methods.parts.maximising import Maximisation, Wanted
+from texton.methods.parts.answers import Answers
 from texton.network.network import Network
 
 PATCH = "patch"
@@ -136,9 +136,7 @@ def _strength(
     lab: Lab, layer: str, channels: list[int], pictures: Pictures
 ) -> dict[str, tuple[float, float]]:
     """By kind the mean activation, in units of pink noise, and how much of it is transferred."""
-    wanted = Wanted(layer, (lab.options.size, lab.options.size))
-    told = maxima_of(lab, "maximum", layer, channels).options.settings()
-    scale = Maximisation(lab.network, wanted, told, lab.compute)
+    scale = Answers(lab.network, layer, (lab.options.size, lab.options.size), lab.compute)
     found = {}
     for kind, draws in pictures.items():
         pairs = [

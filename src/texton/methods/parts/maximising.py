@@ -3,52 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.crop import cropped_planes
-from texton.images.files import as_saved, read_image
+from texton.images.files import read_image
 from texton.images.folder import images_in
-from texton.methods.method import STARTS, STEPS, OnStep
-from texton.methods.parts.classifier import CLASS, class_encoder
+from texton.methods.method import OnStep
+from texton.methods.parts.answers import Answers
+from texton.methods.parts.classifier import CLASS
 from texton.methods.parts.evident import Evident
+from texton.methods.parts.facet_sheet import as_one, repeated
 from texton.methods.parts.looking import field_of, window_of, windows
 from texton.methods.parts.setup import algorithm_for, bytes_each, finished, run
 from texton.methods.parts.tints import better, flat_images, tints_worth
 from texton.methods.result import DEAD_SHARE, Result, Unit
-from texton.network.codes import check_channel
-from texton.network.device import Compute, in_batches
-from texton.solve.canvas import Canvas, FourierCanvas, pink_noise
-from texton.solve.directions import Shares, Units, share_vector
-from texton.solve.maximise import Diverse, Maximise, Place, RankMatch, check_place
+from texton.network.device import Compute
+from texton.solve.canvas import Canvas, FourierCanvas
+from texton.solve.directions import Units
+from texton.solve.maximise import Diverse, Maximise, Place, RankMatch
 from texton.solve.objective import Activation, Objective
 from texton.solve.phase import PhaseCanvas, magnitude_of, natural_magnitude
 from texton.solve.presets import SolverSettings
 from texton.solve.solver import Opening, Solver
-from texton.solve.views import Views, warped
+from texton.solve.views import Views
 
 if TYPE_CHECKING:
     from texton.network.layers import Size
-    from texton.network.network import Encoder, Network
+    from texton.network.network import Network
 
 LOUDEST = 2.5
 _NO_TARGET = torch.ones(1)  # that an error is divided by
-_GAP = 4  # pixels between pictures that are one
-_HELD_OUT = [  # degrees, share of the image in a window, pixels
-    (degrees, scale, shift)
-    for degrees in (-5.0, 5.0)
-    for scale in (0.95, 1.05)
-    for shift in (0.0, 0.5)
-]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +67,10 @@ class Wanted:
 
 
 class Maximisation:
-    """What the filters of one layer share: the views, and what counts as 1.
-
-    That is the layer's mean activation, of all its filters, by pink noise in natural colours: it
-    needs no photograph, and is the same for every picture of the layer and size.
+    """Pictures that the filters of one layer answer most: what they share while they are solved.
 
     Raises:
-        TextonError: pictures that are too small for the layer, or a neuron outside them.
+        TextonError: as `Answers`.
     """
 
     def __init__(
@@ -90,35 +79,12 @@ class Maximisation:
         self._network, self._wanted = network, wanted
         self._settings, self._compute = settings, compute
         self._shape = (network.channels, *wanted.size)
-        drawn = [torch.Generator().manual_seed(0)]
-        with torch.no_grad():
-            code = self._code(pink_noise(drawn, self._shape))
-        self._unit = float(code.float().abs().mean())
-        if not self._unit:
-            raise TextonError(f"'{wanted.layer}' is silent on noise: choose another layer")
-        if wanted.place:
-            check_place(wanted.place, (code.shape[2], code.shape[3]), wanted.layer)
-        self._extent = code.shape[2], code.shape[3]
-        self.channels: int = code.shape[1]
+        self.answers = Answers(network, wanted.layer, wanted.size, compute, wanted.place)
 
     @property
     def bytes_each(self) -> int:
         """What one image takes while it is solved."""
         return bytes_each(self._network, self._wanted.layer, self._shape, self._compute)
-
-    def units(self, directions: Sequence[int] | Mapping[str, Shares]) -> Units:
-        """Filters, or directions as rows of length 1, (B, C).
-
-        Raises:
-            TextonError: the layer has no such filter; shares that are none of its directions.
-        """
-        if isinstance(directions, Mapping):
-            count = self.channels
-            rows = [share_vector(x, count, name, signed=True) for name, x in directions.items()]
-            return F.normalize(torch.stack(rows))
-        for channel in directions:
-            check_channel(self.channels, channel)
-        return list(directions)
 
     def solve(
         self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
@@ -134,8 +100,8 @@ class Maximisation:
             return
         for b in range(len(units)):
             drawn = generators[b * facets : (b + 1) * facets]
-            several = _repeated(units[b : b + 1], facets)
-            yield _as_one(list(self._solve_once(several, drawn, on_step)))
+            several = repeated(units[b : b + 1], facets)
+            yield as_one(list(self._solve_once(several, drawn, on_step)))
 
     def _solve_once(
         self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
@@ -145,7 +111,9 @@ class Maximisation:
         wanted, natural = self._wanted, self._wanted.natural is not None
         plain = wanted.facets == 1 and not (wanted.match or natural or wanted.place)
         if plain and wanted.layer != CLASS and self._settings.rule != "history":
-            again, tints = self._tints(units, results)
+            flat = flat_images(self._network.channels, wanted.size).to(self._compute.device)
+            reached = [one.figures["activation"] or 0 for one in results]
+            again, tints = tints_worth(self.answers.to_each(flat, units), flat, reached)
             if again:
                 part = units[again] if isinstance(units, Tensor) else [units[b] for b in again]
                 drawn = [generators[b] for b in again]
@@ -153,17 +121,6 @@ class Maximisation:
                 for b, other in zip(again, others, strict=True):
                     results[b] = better(results[b], other)
         yield from results
-
-    def _tints(self, units: Units, results: Sequence[Result]) -> tuple[list[int], Tensor]:
-        maximise, count = self.objective(units), len(results)
-
-        def answers(images: Tensor) -> Tensor:
-            codes = [self._code(image[None]).expand(count, -1, -1, -1) for image in images]
-            return torch.stack([maximise.activation({self._wanted.layer: x}) for x in codes])
-
-        flat = flat_images(self._network.channels, self._wanted.size).to(self._compute.device)
-        with torch.no_grad():
-            return tints_worth(answers, flat, [one.figures["activation"] or 0 for one in results])
 
     def _search(
         self,
@@ -174,7 +131,7 @@ class Maximisation:
     ) -> Iterator[Result]:
         started = time.perf_counter()
         settings, compute = self._settings, self._compute
-        maximise = self.objective(units)
+        maximise = self.answers.objective(units)
         objective: Objective = maximise
         if self._wanted.facets > 1:
             objective = Diverse(maximise, self._wanted.diversity)
@@ -184,7 +141,7 @@ class Maximisation:
         if tints is not None and isinstance(canvas, FourierCanvas):
             canvas.tint(tints)
         solver = Solver(
-            partial(self._encoder, compute=compute),
+            partial(self.answers.encoder, compute=compute),
             objective,
             canvas,
             algorithm_for(settings).rule(canvas, settings, self._network.mean_colour, _NO_TARGET),
@@ -197,7 +154,7 @@ class Maximisation:
         run(solver, on_step)
         seconds = (time.perf_counter() - started) / len(units)
         solved = finished(canvas.images(), settings)
-        activations, transfers = self.measure(solved, units)
+        activations, transfers = self.answers.measure(solved, units)
         seen = self._beside_photographs(solved, units)
         errors = self._errors(objective, solved) if self._wanted.match else [None] * len(units)
         steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
@@ -221,15 +178,6 @@ class Maximisation:
                 alpha=None if alpha is None else alpha[b],
             )
 
-    def measure(self, solved: Tensor, units: Units) -> tuple[list[float], list[float]]:
-        """Every image's activation as it is saved, in float32, and its mean under eight views
-        that no solver saw: turned, scaled, half a pixel on."""
-        parts = in_batches(
-            len(units), self._compute, lambda part: self._measured(solved[part], units[part])
-        )
-        activations, transfers = zip(*parts, strict=True)
-        return list(chain.from_iterable(activations)), list(chain.from_iterable(transfers))
-
     def _beside_photographs(self, solved: Tensor, units: Units) -> list[dict[str, float | None]]:
         """Every map's largest activation over the filter's strongest by photographs, and the
         picture's path; of a neuron, around which it is nothing, none."""
@@ -240,7 +188,7 @@ class Maximisation:
         found = []
         for b, unit in enumerate(units):
             with torch.no_grad():
-                peak = float(self._code(solved[b : b + 1])[0, unit].max())
+                peak = float(self.answers.code(solved[b : b + 1])[0, unit].max())
             most = float(evident.strongest[unit])
             whole = self._wanted.place is None and peak > 0
             path = evident.path(unit, solved[b : b + 1]) if whole else None
@@ -255,37 +203,10 @@ class Maximisation:
 
     def _errors(self, objective: Objective, solved: Tensor) -> list[float]:
         """Of the pictures as saved, in float32."""
-        encode = self._encoder(objective.layers, self._compute.exact())
+        encode = self.answers.encoder(objective.layers, self._compute.exact())
         with torch.no_grad():
             errors: list[float] = objective(encode(solved), solved).tolist()
         return errors
-
-    def _measured(self, solved: Tensor, units: Units) -> tuple[list[float], list[float]]:
-        objective, one = self.objective(units), torch.ones(len(solved))
-
-        def activation(images: Tensor) -> Tensor:
-            return objective.activation({self._wanted.layer: self._code(images)})
-
-        with torch.no_grad():
-            seen = [
-                activation(
-                    warped(
-                        solved,
-                        solved.shape[2:],
-                        one * torch.tensor(degrees).deg2rad(),
-                        one * scale,
-                        (shift, shift),
-                        self._about,
-                    )
-                )
-                for degrees, scale, shift in _HELD_OUT
-            ]
-            return activation(solved).tolist(), torch.stack(seen).mean(0).tolist()
-
-    def objective(self, units: Units) -> Maximise:
-        """What is maximised of every image of a batch."""
-        wanted = self._wanted
-        return Maximise(wanted.layer, units, self._compute.device, self._unit, wanted.place)
 
     def _canvas(self, generators: Sequence[torch.Generator]) -> Canvas:
         device, natural = self._compute.device, self._wanted.natural
@@ -304,31 +225,10 @@ class Maximisation:
             return None
         where = torch.ones(1, 1, 1, device=self._compute.device)
         if self._wanted.place:
-            where = torch.zeros(1, *self._extent, device=self._compute.device)
+            where = torch.zeros(1, *self.answers.extent, device=self._compute.device)
             where[0][self._wanted.place] = 1
         lift = Activation(self._network.preactivation(self._wanted.layer), units, where)
         return Opening(lift, maximise.activation)
-
-    @property
-    def _about(self) -> tuple[float, float]:
-        """Where the neuron is, (down, right) pixels from the middle: it is turned about itself."""
-        if not self._wanted.place:
-            return 0.0, 0.0
-        stride = self._network.layer(self._wanted.layer).stride
-        pairs = zip(self._wanted.place, self._extent, strict=True)
-        down, right = ((at - (count - 1) / 2) * stride for at, count in pairs)
-        return down, right
-
-    def _code(self, images: Tensor) -> Tensor:
-        """What the layer says of images, in float32."""
-        return self._encoder([self._wanted.layer], self._compute.exact())(images)[
-            self._wanted.layer
-        ]
-
-    def _encoder(self, layers: Iterable[str], compute: Compute) -> Encoder:
-        if self._wanted.layer == CLASS:
-            return class_encoder(self._network, compute)
-        return self._network.encoder(layers, compute)
 
     def _views(self, generators: Sequence[torch.Generator]) -> Views | None:
         if self._wanted.match or self._settings.rule == "history":
@@ -339,7 +239,7 @@ class Maximisation:
         field = field_of(self._network, layer)
         if self._wanted.place:
             reach = min(field // 4, 16)
-            return windows(generators, field, size, reach=reach, about=self._about)
+            return windows(generators, field, size, reach=reach, about=self.answers.about)
         return windows(generators, field, window_of(self._network, layer, size, field))
 
 
@@ -354,37 +254,3 @@ def magnitude(channels: int, size: Size, folder: Path | None) -> Tensor:
     if not (files := images_in(folder)):
         raise TextonError(f"there are no images in '{folder}'")
     return magnitude_of(cropped_planes(read_image(x, channels=channels), size) for x in files)
-
-
-def _repeated(units: Units, times: int) -> Units:
-    if isinstance(units, Tensor):
-        return units.repeat_interleave(times, 0)
-    return [unit for unit in units for _ in range(times)]
-
-
-def _as_one(facets: list[Result]) -> Result:
-    """Pictures in rows, white between them, and the means of their figures."""
-    images = [facet.shown for facet in facets]
-    channels, height, width = images[0].shape
-    columns = -(-len(images) // max(1, round(len(images) ** 0.5)))
-    rows = -(-len(images) // columns)
-    shape = (channels, rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP)
-    sheet = torch.ones(shape)
-    for index, image in enumerate(images):
-        top, left = (index // columns) * (height + _GAP), (index % columns) * (width + _GAP)
-        sheet[:, top : top + height, left : left + width] = image
-    figures: dict[str, float | None] = {}
-    for key in facets[0].figures:
-        known = [x for facet in facets if (x := facet.figures[key]) is not None]
-        figures[key] = sum(known) / len(known) if known else None
-        if key in (STEPS.key, STARTS.key) and known:
-            figures[key] = max(known)  # they are counts, and side by side
-    dead = all(facet.status == "dead" for facet in facets)
-    return replace(
-        facets[0],
-        image=as_saved(sheet),
-        alpha=None,
-        figures=figures,
-        status="dead" if dead else "ok",
-        seconds=sum(facet.seconds for facet in facets),
-    )

@@ -6,7 +6,7 @@ mean of a picture moves by less than one in the logit in 64 steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -28,15 +28,15 @@ def flat_images(channels: int, size: tuple[int, int]) -> Tensor:
 
 
 def tints_worth(
-    answers: Callable[[Tensor], Tensor], flat: Tensor, reached: Sequence[float]
+    answers: Tensor, flat: Tensor, reached: Sequence[float]
 ) -> tuple[list[int], Tensor]:
     """The pictures that flat colours nearly outdo, and the colours (some, C) they answer most.
 
     Args:
-        answers: images (N, C, H, W) → (N, B), every picture's objective.
+        answers: (N, B), what every picture's objective is of each flat image (N, C, H, W).
         reached: every picture's activation.
     """
-    most, which = answers(flat).max(0)
+    most, which = answers.max(0)
     again = [b for b, activation in enumerate(reached) if float(most[b]) > _MUCH * activation]
     return again, flat[which[again], :, 0, 0]
 

@@ -14,6 +14,7 @@ from texton.atlas.site import addresses
 from texton.atlas.site.pages import environment
 from texton.atlas.site.pictures import thumbnail
 from texton.jobs.store import Store, Unit
+from texton.web.shared import shared
 
 _FIRST_PAGE = 48
 
@@ -26,7 +27,7 @@ class DriftSite:
 
     def paths(self) -> Iterator[str]:
         """Every address, relative to the site's root."""
-        yield from ("index.html", "assets/site.css")
+        yield from ("index.html", "assets/house.css", "assets/site.css")
         for layer, found in self.drifts.layers.items():
             yield f"{addresses.slug(layer)}/index.html"
             for one in found:
@@ -36,6 +37,8 @@ class DriftSite:
 
     def content(self, path: str) -> str | bytes | Path | None:
         """What is at an address; None where there is nothing."""
+        if path == "assets/house.css":
+            return shared("house.css")
         if path == "assets/site.css":
             return resources.files(__package__).joinpath("static/site.css").read_text("utf-8")
         if path == "index.html":

@@ -17,6 +17,7 @@ from texton.atlas.site.pages import Pages
 from texton.atlas.site.pictures import THUMBNAIL, thumbnail
 from texton.jobs.manifest import AtlasLayer
 from texton.jobs.store import Unit
+from texton.web.shared import SHARED, shared
 
 if TYPE_CHECKING:
     from texton.atlas.dossier.dossier import Dossier
@@ -41,7 +42,7 @@ class Site:
     def paths(self) -> Iterator[str]:
         """Every address, as a path relative to the site's root."""
         yield from ("index.html", "all.html", "compare.html", "assets/atlas.js")
-        yield from (f"assets/{name}" for name in _STATIC)
+        yield from (f"assets/{name}" for name in (*SHARED, *_STATIC))
         if "photo" in self.catalog.method.axes:
             yield from (addresses.photograph(photo.name) for photo in self.catalog.photos)
         for layer in self.catalog.layers:
@@ -59,6 +60,8 @@ class Site:
     def content(self, path: str) -> str | bytes | Path | None:
         """What is at an address: text, bytes, a file to copy, or None."""
         folder, _, name = path.rpartition("/")
+        if folder == "assets" and name in SHARED:
+            return shared(name)
         if folder == "assets" and name in _STATIC:
             return resources.files(__package__).joinpath("static", name).read_text("utf-8")
         if path == "assets/atlas.js":

@@ -1,4 +1,4 @@
-// What every page does: light and dark, search, keys, copying. Data scripts push to texton.data.
+// What every page does: search, keys, copying; theme.js has begun texton. Data scripts push to texton.data.
 "use strict";
 var texton = window.texton = window.texton || { data: [] };
 
@@ -101,23 +101,6 @@ var texton = window.texton = window.texton || { data: [] };
     return score > 0.2 ? name : null;
   };
 
-  texton.remember = (key, value) => {
-    try {
-      if (value === undefined) return localStorage.getItem(`texton-${key}`);
-      localStorage.setItem(`texton-${key}`, value);
-    } catch { /* no storage on this page: nothing is remembered */ }
-    return null;
-  };
-
-  const theme = texton.remember("theme");
-  if (theme === "light" || theme === "dark") page.dataset.theme = theme;
-
-  function switchTheme() {
-    const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-    page.dataset.theme = (page.dataset.theme || system) === "dark" ? "light" : "dark";
-    texton.remember("theme", page.dataset.theme);
-  }
-
   function search(event) {
     event.preventDefault();
     const text = document.getElementById("find").value.trim();
@@ -167,7 +150,6 @@ var texton = window.texton = window.texton || { data: [] };
     document.getElementById("find").addEventListener("input", () => {
       document.getElementById("found").textContent = "";
     });
-    document.getElementById("theme").addEventListener("click", switchTheme);
     document.addEventListener("keydown", keys);
     document.addEventListener("click", (event) => { // live pages get more of them
       const button = event.target.closest("[data-copy]");

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from texton.cli import app as live
 from texton.cli import atlas, check, experiment, lists, naming, scan, style
 from texton.cli.make import command_for
 from texton.cli.many import ManyValues
@@ -40,6 +41,7 @@ def app(words: Sequence[str]) -> typer.Typer:
         "words": naming.words_command,
         "experiment": experiment.experiment_command,
         "scan": scan.scan_command,
+        "app": live.app_command,
         "check": check.check_command,
         "layers": lists.layers_command,
         "networks": lists.networks_command,

@@ -36,6 +36,7 @@ class Directed(Solving):
         "Instead of channels, directions: the rows of a .npy (N, filters); LAYER:0-4 takes some.",
         named=True,
         picture=True,
+        holds="numbers",
     )
 
     def __post_init__(self) -> None:

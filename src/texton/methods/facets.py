@@ -23,7 +23,9 @@ class FacetsOptions(Solving):
     """Of ``texton facets``."""
 
     preset: str = option("normal", "fast, normal or fine.", choices=MAXIMISING)
-    evidence: Path | None = option(None, "What `texton scan` found in your photographs.")
+    evidence: Path | None = option(
+        None, "What `texton scan` found in your photographs.", holds="evidence"
+    )
     most: int = option(4, "No more facets than so many.", low=1, high=8, named=True)
 
     def __post_init__(self) -> None:

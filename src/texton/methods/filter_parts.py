@@ -33,6 +33,7 @@ class PartsOptions(Solving):
         "What excites the filters: evidence that `texton scan` made, a folder of pictures, or one "
         "picture.",
         also="--from",
+        holds="evidence",
         named=True,
     )
     count: int = option(6, "How many parts that add, and that take away.", low=1, high=16)

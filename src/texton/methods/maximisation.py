@@ -54,7 +54,9 @@ class MaximiseOptions(Directed):
     )
 
     evidence: Path | None = option(
-        None, "What `texton scan` found: the picture's peak over the strongest patch's, its path."
+        None,
+        "What `texton scan` found: the picture's peak over the strongest patch's, its path.",
+        holds="evidence",
     )
     match: bool = option(
         False,

@@ -31,6 +31,8 @@ class Spec:
         hidden: not on the command line.
         picture: it is an image, or names one: from a command line, a path.
         also: another name that its command takes it by.
+        holds: what is in the file or folder that it names: ``evidence``, ``numbers``, or a trained
+            ``model``; the live page names no files, and gives it what it has of these.
     """
 
     help: str
@@ -43,6 +45,7 @@ class Spec:
     hidden: bool = False
     picture: bool = False
     also: str = ""
+    holds: str = ""
 
 
 def option(
@@ -58,9 +61,12 @@ def option(
     hidden: bool = False,
     picture: bool = False,
     also: str = "",
+    holds: str = "",
 ) -> Any:
     """A field of an `Options` class; see `Spec`."""
-    spec = Spec(help, low, high, above, tuple(choices), named, argument, hidden, picture, also)
+    spec = Spec(
+        help, low, high, above, tuple(choices), named, argument, hidden, picture, also, holds
+    )
     return field(default=default, metadata={"option": spec})
 
 

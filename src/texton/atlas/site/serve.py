@@ -15,6 +15,7 @@ from texton.errors import optional
 from texton.web.server import HEADERS, App, guarded
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -30,7 +31,12 @@ _BEAT = 15.0  # seconds of silence after which a connection says that it lives
 
 
 def make_app(follower: Follower, host: str = "127.0.0.1", watch: bool = True) -> App:
-    """The server's application: every address of the site, and ``/events``; see `guarded`."""
+    """The server's application; see `site_app` and `guarded`."""
+    return guarded(site_app(follower, watch), host)
+
+
+def site_app(follower: Follower, watch: bool = True) -> Starlette:
+    """Every address of the site, and ``/events``; another server may have it beside its own."""
     with optional("atlas"):
         from starlette.applications import Starlette
         from starlette.concurrency import run_in_threadpool
@@ -66,7 +72,7 @@ def make_app(follower: Follower, host: str = "127.0.0.1", watch: bool = True) ->
         )
 
     routes = [Route("/events", events), Route("/{path:path}", page)]
-    return guarded(Starlette(routes=routes, lifespan=lifespan), host)
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 async def _events(follower: Follower, since: str) -> AsyncIterator[str]:

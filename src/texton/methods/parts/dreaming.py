@@ -85,7 +85,8 @@ class Dreaming:
             for step in solver:
                 if on_step is not None:
                     done = index * step.steps + step.index
-                    on_step(Step(done, len(sizes) * step.steps, step.errors))
+                    steps = len(sizes) * step.steps
+                    on_step(Step(done, steps, step.errors, step.images))
             self.steps += int(solver.steps[0])
             self.trace += solver.traces[0]
             detail = canvas.images() - base

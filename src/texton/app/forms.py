@@ -1,0 +1,198 @@
+"""A method's declared options as a form, and what a form says as options: no method is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_origin
+
+from texton.errors import TextonError, near_names
+from texton.methods.method import Figure, Method
+from texton.methods.options import Declared, Options, declarations
+
+_SINGLE = {int: "int", float: "float", bool: "bool", str: "text"}
+_SEVERAL = {int: "ints", float: "floats", str: "texts"}
+
+
+class Mistake(TextonError):  # noqa: N818 - it is told, not raised through
+    """What is wrong with a request, and with which option, if with one."""
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+@dataclass(frozen=True)
+class Files:
+    """What stands for the files that options name: no page says a path.
+
+    Attributes:
+        photo: the file of a photograph's id; raises a TextonError where there is none.
+        models: trained models by the names that the page knows.
+        evidence: what a scan made, of the network that is asked; None without.
+    """
+
+    photo: Callable[[str], Path]
+    models: Mapping[str, Path]
+    evidence: Path | None = None
+
+
+def method_json(method: Method, models: Mapping[str, Path]) -> dict[str, Any]:
+    """A method as the page knows it: its words, its form, its figures."""
+    forms = (option_json(x, models) for x in declarations(method.options))
+    return {
+        "name": method.name,
+        "title": method.title,
+        "about": method.about,
+        "caption": method.caption,
+        "axes": list(method.axes),
+        "size": method.size,
+        "names_units": method.named is not None,
+        "options": [form for form in forms if form is not None],
+        "figures": [_figure(x) for x in method.shown()],
+    }
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    return {
+        "key": figure.key,
+        "label": figure.label,
+        "help": figure.help,
+        "better": figure.better,
+    }
+
+
+def option_json(declared: Declared, models: Mapping[str, Path]) -> dict[str, Any] | None:
+    """An option's field; None for one whose file the page cannot name."""
+    kind = kind_of(declared)
+    spec = declared.spec
+    choices = list(spec.choices)
+    if kind == "model":
+        if not models:
+            return None
+        kind, choices = "choice", list(models)
+    if kind is None:
+        return None
+    required = spec.argument or (declared.default is None and not _unset(declared))
+    return {
+        "name": declared.name,
+        "label": declared.name.strip("_").replace("_", " ").capitalize(),
+        "help": spec.help,
+        "kind": kind,
+        "default": _plain(declared.default),
+        "low": spec.low,
+        "high": spec.high,
+        "above": spec.above,
+        "choices": choices,
+        "unset": _unset(declared),
+        "required": required,
+        "named": spec.named,
+    }
+
+
+def kind_of(declared: Declared) -> str | None:
+    """What a field of the page holds; None where it is a file that the page does not name."""
+    spec, base = declared.spec, declared.base
+    if spec.holds:
+        return "model" if spec.holds == "model" else None
+    if spec.picture:
+        return "picture" if declared.item is None else "pictures"
+    if base in _SINGLE:
+        return "choice" if spec.choices else _SINGLE[base]
+    if get_origin(base) is dict:
+        return "factors"
+    return _SEVERAL.get(declared.item)  # a path has none
+
+
+def _unset(declared: Declared) -> bool:
+    return declared.may_be_unset or declared.base is Any
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): number for key, number in value.items()}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else None
+
+
+def options_of(method: Method, said: Mapping[str, Any], files: Files) -> Options:
+    """What a form says, as the method's options.
+
+    Raises:
+        Mistake: an option that the form has not, or a value that is refused.
+    """
+    known = {x.name: x for x in declarations(method.options)}
+    offered = {name for name, x in known.items() if option_json(x, files.models)}
+    values: dict[str, Any] = {}
+    for name, value in said.items():
+        if name not in offered:
+            raise Mistake(f"there is no option '{name[:40]}'{near_names(name[:40], offered)}", name)
+        try:
+            values[name] = _value(known[name], value, files)
+        except TextonError as error:
+            raise Mistake(str(error), name) from None
+    for name, declared in known.items():
+        if declared.spec.holds == "evidence" and files.evidence is not None:
+            values[name] = files.evidence
+        elif name not in values and declared.spec.argument and not declared.default:
+            raise Mistake(f"{name.replace('_', ' ')} is needed: choose one or more", name)
+        elif name not in values and declared.default is None and not _unset(declared):
+            raise Mistake(f"{name.replace('_', ' ')} is needed: say it", name)
+    try:
+        return method.options.of(values)
+    except TextonError as error:
+        raise Mistake(str(error)) from None
+
+
+def _value(declared: Declared, value: Any, files: Files) -> Any:
+    kind = kind_of(declared)
+    if value is None:
+        return declared.accepted(None) if _unset(declared) else declared.default
+    if kind == "model":
+        if not isinstance(value, str) or value not in files.models:
+            near = near_names(str(value)[:80], files.models)
+            raise TextonError(f"there is no trained model '{str(value)[:80]}'{near}")
+        return declared.accepted(files.models[value])
+    if kind == "picture":
+        return _photo(value, files)
+    if kind == "pictures":
+        if not isinstance(value, list):
+            raise TextonError("give photographs as a list")
+        return tuple(_photo(one, files) for one in value)
+    if kind == "factors" and not isinstance(value, dict):
+        raise TextonError('give a number for every channel: {"4": 0.5}')
+    return declared.accepted(value)
+
+
+def _photo(value: Any, files: Files) -> Path:
+    if not isinstance(value, str):
+        raise TextonError("a photograph is named by its id")
+    return files.photo(value)
+
+
+def without_evidence(options: Options) -> Options:
+    """For a network that the evidence is not of."""
+    held = [x for x in declarations(type(options)) if x.spec.holds == "evidence"]
+    return replace(options, **{x.name: x.default for x in held})
+
+
+def changed_json(options: Options, photo_id: Callable[[Any], str | None]) -> dict[str, Any]:
+    """What is not at its default, as a form would say it: a file by its photograph's id."""
+
+    def of(declared: Declared, value: Any) -> Any:
+        kind = kind_of(declared)
+        if kind == "picture":
+            return photo_id(value)
+        if kind == "pictures":
+            return [photo_id(one) for one in value]
+        return Path(value).name if kind == "model" else _plain(value)
+
+    changed = options.changed()
+    told = {x.name: (x, changed[x.name]) for x in _offered(options) if x.name in changed}
+    return {name: of(declared, value) for name, (declared, value) in told.items()}
+
+
+def _offered(options: Options) -> Iterator[Declared]:
+    return (x for x in declarations(type(options)) if kind_of(x) is not None)

@@ -1,0 +1,28 @@
+"""What may be asked of the solver, by the name that a request's body has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from texton.app.forms import Mistake
+from texton.app.house import House
+from texton.app.method_run import MethodRun
+from texton.app.work import Run
+
+KINDS: dict[str, Callable[[Mapping[str, Any], House], Run]] = {}
+
+
+def run_of(body: Mapping[str, Any], house: House) -> Run:
+    """What a body asks for: ``{"desk": {...}}`` by its kind, else a method's picture.
+
+    Raises:
+        TextonError: what it says is refused.
+    """
+    for kind, made in KINDS.items():
+        if kind in body:
+            told = body[kind]
+            if not isinstance(told, dict):
+                raise Mistake(f"{kind} is no JSON object")
+            return made(told, house)
+    return MethodRun.of(body, house)

@@ -1,0 +1,299 @@
+"""The live page's addresses: what each takes, how much of it, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+from urllib.parse import unquote
+
+from texton.app.forms import Mistake
+from texton.app.guard import KEY, SESSION, Guard, Keys, Visitor
+from texton.app.house import BODY, House
+from texton.app.kinds import run_of
+from texton.app.maps import MapMaker, layers_json
+from texton.app.opening import opened
+from texton.app.photos import preview
+from texton.app.sessions import GRACE, Sessions
+from texton.app.work import Work
+from texton.app.worker import Busy, Worker
+from texton.errors import TextonError, optional
+from texton.reading import read_json, take_optional, to_json
+from texton.version import __version__
+from texton.web.server import HEADERS, App
+
+with optional("atlas"):
+    import jinja2
+    from starlette.applications import Starlette
+    from starlette.background import BackgroundTask
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, Response, StreamingResponse
+    from starlette.routing import Mount, Route
+
+REQUEST = 1 << 20  # bytes of a request for work
+_PREVIEWS = (16, 2048)
+_STATIC = re.compile(r"[a-z0-9][a-z0-9_.-]*\.(js|css|svg|webp|png|woff2|txt)")
+_TYPES = {
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+}
+_SLOT = re.compile(r"[\w.:-]{1,40}")
+_WARM = 1.0  # seconds after the page, before torch is loaded: its scripts come first
+
+
+class Refused(Exception):  # noqa: N818 - an answer
+    def __init__(self, status: int, message: str, option: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.option = status, option
+
+
+def make_app(
+    house: House, host: str = "127.0.0.1", atlas: Starlette | None = None, grace: float = GRACE
+) -> App:
+    """The server's application; it solves in a thread of its own as long as it is served.
+
+    Args:
+        host: the name that is listened on; see `Guard`.
+        atlas: pages to have beside it, under ``/atlas/``.
+        grace: seconds after which a session that nobody watches is stopped.
+    """
+    keys = Keys.kept_in(house.given.history)
+    server = Server(house, keys, grace)
+    mounts = [Mount("/atlas", app=atlas)] if atlas is not None else []
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            if atlas is None:
+                yield
+            else:
+                async with atlas.router.lifespan_context(atlas):
+                    yield
+        finally:
+            server.closing = True
+            await run_in_threadpool(server.worker.close)
+
+    app = Starlette(routes=[*server.routes(), *mounts], lifespan=lifespan)
+    return Guard(app, keys, host, house.log)
+
+
+class Server:
+    """What answers; see `routes`."""
+
+    def __init__(self, house: House, keys: Keys, grace: float = GRACE) -> None:
+        self.house, self.keys = house, keys
+        self.closing = False
+        self._maps = MapMaker(house)
+
+        def keep(work: Work, result: Any) -> dict[str, Any]:
+            about = work.run.about(result)
+            return house.history.add(result, about, house.hidden.settings)
+
+        self.worker = Worker(keep, house.hidden.text, house.log, house.warm)
+        self.sessions = Sessions(self.worker, grace)
+        self._pages = jinja2.Environment(
+            loader=jinja2.PackageLoader("texton.app"), autoescape=True, auto_reload=False
+        )
+
+    def routes(self) -> list[Route]:
+        def route(path: str, answer: Any, method: str = "GET") -> Route:
+            return Route(path, _answering(answer, self.house), methods=[method])
+
+        return [
+            route("/", self.page),
+            route("/static/{name}", self.static),
+            route("/api/house", self.tell_house),
+            route("/api/network", self.network),
+            route("/api/photos", self.add_photo, "POST"),
+            route("/api/photos/{id}", self.photo),
+            route("/api/maps", self.maps),
+            route("/api/work", self.work, "POST"),
+            route("/api/work/{id}", self.cancel, "DELETE"),
+            route("/api/events", self.events),
+            route("/api/history", self.history),
+            route("/api/pictures/{name}", self.picture),
+            route("/api/pictures/{name}", self.forget, "DELETE"),
+            route("/api/open", self.open, "POST"),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        visitor = _visitor(request)
+        template = self._pages.get_template("app.html")
+        token = self.keys.token(visitor.session)
+        page = template.render(token=token, version=__version__)
+        later = BackgroundTask(self._warm_later)
+        answer = Response(
+            page, media_type="text/html; charset=utf-8", headers=HEADERS, background=later
+        )
+        kept: dict[str, Any] = {"httponly": True, "samesite": "strict", "max_age": 31_536_000}
+        if not visitor.known:
+            answer.set_cookie(SESSION, visitor.session, **kept)
+        if visitor.keyed:
+            answer.set_cookie(KEY, self.keys.key, **kept)
+        return answer
+
+    async def _warm_later(self) -> None:
+        asyncio.get_running_loop().call_later(_WARM, self.worker.wake)
+
+    async def static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        file = resources.files("texton.app") / "static" / name
+        if not _STATIC.fullmatch(name) or not file.is_file():
+            raise Refused(404, "there is nothing here")
+        kind = _TYPES.get(name.rpartition(".")[2])
+        return Response(file.read_bytes(), media_type=kind, headers=HEADERS)
+
+    async def tell_house(self, request: Request) -> Response:
+        return _json(self.house.as_json())
+
+    async def network(self, request: Request) -> Response:
+        name = request.query_params.get("name") or self.house.default
+        self.house.network_options(name)
+        return _json(await self._asked(lambda: layers_json(self.house, name)))
+
+    async def add_photo(self, request: Request) -> Response:
+        name = unquote(request.headers.get("x-name", "photograph"))
+        content = await _body(request, BODY)
+        photo = await run_in_threadpool(self.house.photos.add, content, name)
+        return _json(photo.as_json())
+
+    async def photo(self, request: Request) -> Response:
+        photo = self.house.photos.get(request.path_params["id"])
+        if photo is None:
+            raise Refused(404, "there is no such photograph here")
+        return await self._preview(request, photo.file)
+
+    async def maps(self, request: Request) -> Response:
+        asked = request.query_params
+        photo, layer = self.house.photos[asked.get("photo", "")].id, asked.get("layer", "")
+        network = asked.get("network") or self.house.default
+        self.house.network_options(network)
+        size = _whole(asked.get("size"), 16, 2048)
+        found = await self._asked(lambda: self._maps(photo, network, layer, size))
+        headers = {**HEADERS, "X-Maps": found.header}
+        return Response(found.bytes, media_type="application/octet-stream", headers=headers)
+
+    async def work(self, request: Request) -> Response:
+        body = _read_json(await _body(request, REQUEST))
+        slot = take_optional(body, "slot", str) or "main"
+        if not _SLOT.fullmatch(slot):
+            raise Refused(422, "its slot is no plain word")
+        run = run_of(body, self.house)
+        number = _visitor(request).session
+        work = self.sessions.of(number).begin(run, slot)
+        self.sessions.watched(number)
+        return _json({"id": work.id})
+
+    async def cancel(self, request: Request) -> Response:
+        session = self.sessions.of(_visitor(request).session)
+        if not session.cancel(request.path_params["id"]):
+            raise Refused(404, "there is no such work of yours")
+        return _json({})
+
+    async def events(self, request: Request) -> Response:
+        number = _visitor(request).session
+        self.sessions.of(number)  # refused before the stream begins
+        stream = self.sessions.events(number, lambda: self.closing)
+        headers = {**HEADERS, "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    async def history(self, request: Request) -> Response:
+        return _json(await run_in_threadpool(self.house.history.listed))
+
+    async def picture(self, request: Request) -> Response:
+        number, _, kind = request.path_params["name"].partition(".")
+        file = self.house.history.file(number)
+        if file is None or kind not in ("png", "webp"):
+            raise Refused(404, "there is no such picture here")
+        if kind == "webp":
+            return await self._preview(request, file)
+        return FileResponse(file, media_type="image/png", headers=HEADERS)
+
+    async def forget(self, request: Request) -> Response:
+        number = request.path_params["name"].partition(".")[0]
+        if not await run_in_threadpool(self.house.history.remove, number):
+            raise Refused(404, "there is no such picture here")
+        return _json({})
+
+    async def open(self, request: Request) -> Response:
+        content = await _body(request, BODY)
+        return _json(await run_in_threadpool(opened, content, self.house))
+
+    async def _preview(self, request: Request, file: Any) -> Response:
+        edge = _whole(request.query_params.get("size"), *_PREVIEWS) or 512
+        content = await run_in_threadpool(preview, file, edge)
+        return Response(content, media_type="image/webp", headers=HEADERS)
+
+    async def _asked(self, question: Callable[[], Any]) -> Any:
+        return await asyncio.wrap_future(self.worker.ask(question))
+
+
+def _answering(answer: Any, house: House) -> Any:
+    """An answer whose mistakes are a line of JSON, and one in the log."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await answer(request)  # type: ignore[no-any-return]
+        except Refused as error:
+            status, option, said = error.status, error.option, str(error)
+        except Mistake as error:
+            status, option, said = 422, error.option, str(error)
+        except Busy as error:
+            status, option, said = 429, None, str(error)
+        except (TextonError, ValueError) as error:
+            status, option, said = 422, None, str(error)
+        said = " ".join(house.hidden.text(said).split())[:500]
+        path = ascii(f"{request.method} {request.url.path}"[:120]).strip("'\"")
+        house.log(
+            f"refused {status}: {path}: {ascii(said)[1:-1] if not said.isprintable() else said}"
+        )
+        close = {"Connection": "close"} if status == 413 else {}
+        return _json({"error": said, "option": option}, status, close)
+
+    return endpoint
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """A request's body, read no further than it may be long."""
+    said = request.headers.get("content-length", "")
+    too_long = Refused(413, f"it is over {most >> 20} MiB: send something smaller")
+    if said.isdecimal() and (len(said) > 15 or int(said) > most):
+        raise too_long
+    parts, length = [], 0
+    async for part in request.stream():
+        length += len(part)
+        if length > most:
+            raise too_long
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _read_json(content: bytes) -> dict[str, Any]:
+    try:
+        return read_json(content)
+    except ValueError as error:
+        raise Refused(422, f"the request is no JSON object: {error}") from None
+
+
+def _whole(text: str | None, low: int, high: int) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and low <= int(text) <= high):
+        raise Refused(422, f"size is no number from {low} to {high}")
+    return int(text)
+
+
+def _visitor(request: Request) -> Visitor:
+    found: Visitor = request.scope["visitor"]
+    return found
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    told = {**HEADERS, **(headers or {})}
+    return Response(to_json(value), status, told, media_type="application/json")

@@ -24,6 +24,7 @@ from texton.errors import TextonError, optional
 from texton.reading import read_json, take_optional, to_json
 from texton.version import __version__
 from texton.web.server import HEADERS, App
+from texton.web.shared import SHARED, shared
 
 with optional("atlas"):
     import jinja2
@@ -143,6 +144,10 @@ class Server:
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]
+        if name in SHARED:
+            return Response(
+                shared(name), media_type=_TYPES[name.rpartition(".")[2]], headers=HEADERS
+            )
         file = resources.files("texton.app") / "static" / name
         if not _STATIC.fullmatch(name) or not file.is_file():
             raise Refused(404, "there is nothing here")

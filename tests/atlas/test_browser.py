@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import CHROMIUM, Visit, chromium
 from tests.fake_atlas import add_unit, fake_atlas, fake_method, serving
 from texton.atlas.index import TextureIndex
 from texton.atlas.site.catalog import Catalog
@@ -20,60 +20,21 @@ from texton.jobs.store import Unit
 from texton.methods.catalogue import methods
 from texton.methods.method import Figure
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         CHROMIUM is None, reason="no chromium here: apt-get install chromium runs these"
     ),
 ]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-]
 MANY = 5504
 SETTLED = "[...document.querySelectorAll('.grid img')].every(i => i.complete && i.naturalWidth)"
 
 
-class Visit:
-    """A page, everything it asked for, and whatever went wrong on it."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.requests: list[str] = []
-        self.problems: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("requestfailed", self._failed)
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", self._listen)
-        page.set_default_timeout(15_000)
-
-    def _failed(self, request: Any) -> None:
-        if request.failure != "net::ERR_ABORTED":  # given up for the next page
-            self.problems.append(f"{request.failure}: {request.url}")
-
-    def _listen(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.problems.append(message.text)
-
-    def pictures(self) -> set[str]:
-        """The addresses of tiles that were fetched."""
-        return {url for url in self.requests if re.search(r"/\d+\.[^/]+\.png$", url)}
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
@@ -82,7 +43,7 @@ def visit(browser: Any) -> Iterator[Visit]:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     visit = Visit(context.new_page())
     yield visit
-    foreign = [u for u in visit.requests if not re.match(r"file://|http://127\.0\.0\.1|data:", u)]
+    foreign = visit.foreign()
     context.close()
     assert visit.problems == []
     assert foreign == []

@@ -92,7 +92,7 @@ export async function maps({ photo, network: name, layer, size }, signal) {
   return { ...told, bytes: new Uint8Array(await answer.arrayBuffer()) };
 }
 
-// Of every slot the work that was asked for last: {work, frame, picture}.
+// Of every slot the work that was asked for last: {work, frame, picture, points of its lines}.
 export const states = new Map();
 const listeners = new Set();
 
@@ -124,8 +124,9 @@ function hear(event, text) {
   seen.add(data.id);
   if (!isNews(event, data)) return;
   const known = states.get(data.slot);
-  if (event === "work" && known?.work.id !== data.id) states.set(data.slot, { work: data, frame: null, picture: null });
-  else known[event] = data;
+  if (event === "work" && known?.work.id !== data.id) states.set(data.slot, { work: data, frame: null, picture: null, points: [] });
+  else known[event] = event === "picture" ? data.picture : data;
+  if (event === "frame") known.points.push({ step: data.step, error: data.error, achieved: data.achieved });
   tell(event, data);
 }
 

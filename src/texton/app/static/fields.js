@@ -13,7 +13,7 @@ export function optionField(option, house, onChange) {
   const wrong = make("p", { class: "wrong", id: `${id}-wrong`, hidden: true });
   const control = (CONTROLS[option.kind] ?? CONTROLS.text)(option, id, house);
   const back = make("button", { type: "button", class: "back", hidden: true, "aria-label": `${option.label}: back to the default`, title: "Back to the default", onclick: () => { field.reset(); control.focus?.(); } }, "↺");
-  const head = control.legend ? null : make("label", { for: id }, option.label);
+  const head = control.legend ? null : make("label", { for: id }, option.label, option.required && make("span", { class: "quiet" }, " (needed)"));
   const node = make("div", { class: `option ${option.kind}` }, make("div", { class: "head" }, head, back), control.node, help, wrong);
   for (const input of control.inputs) input.setAttribute("aria-describedby", `${id}-help ${id}-wrong`);
 

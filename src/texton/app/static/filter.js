@@ -3,6 +3,7 @@ import { history } from "./api.js";
 import { calm, make } from "./dom.js";
 import { liveView } from "./live.js";
 
+const { remember } = window.texton; // of theme.js
 const SIZES = [64, 96, 128, 160, 224, 320, 448];
 const TEXTURE = "filter";
 // What explains a filter beside its texture; those of evidence only where the server has some.
@@ -15,20 +16,21 @@ const BESIDE = [
 export function filterPanel({ house, unit }) {
   const method = house.methods.find((one) => one.name === TEXTURE);
   const preset = method.options.find((one) => one.name === "preset");
-  const size = make("select", {}, SIZES.map((one) => make("option", { value: one, selected: one === 128 }, `${one} pixels`)));
-  const how = make("select", {}, preset.choices.map((one) => make("option", { value: one, selected: one === preset.default }, one)));
+  const size = make("select", {}, SIZES.map((one) => make("option", { value: one, selected: one === Number(remember("size-solved") ?? 128) }, `${one} pixels`)));
+  const how = make("select", {}, preset.choices.map((one) => make("option", { value: one, selected: one === (remember("preset-solved") ?? preset.default) }, one)));
   const heading = make("h2", { tabindex: -1 }, "A filter");
   const live = liveView({ slot: "explore", empty: "Choose a map. The texture that its filter extracts appears here while it is solved." });
-  const again = make("button", { type: "button", class: "plain", onclick: () => start() }, "Solve again");
-  const settings = make("div", { class: "tools small", hidden: true }, make("label", { class: "field" }, "Long edge", size), make("label", { class: "field" }, "Preset", how), again);
+  const again = make("button", { type: "button", class: "plain", hidden: true, onclick: () => start() }, "Solve");
+  const settings = make("div", { class: "tools small" }, make("label", { class: "field" }, "Long edge", size), make("label", { class: "field" }, "Preset", how), again);
   const known = new Set(house.methods.map((one) => one.name));
   const beside = BESIDE.filter((one) => known.has(one.name) && (house.evidence || !one.evidence)).map((one) => {
     const view = liveView({ slot: `explore-${one.name}`, empty: "…", plot: false });
     return { ...one, view, node: make("section", { class: "beside-texture", hidden: true }, make("h3", {}, one.title), view) };
   });
   const node = make("section", { class: "panel", "aria-label": "The chosen filter" }, heading, live, settings, beside.map((one) => one.node));
-  size.addEventListener("change", () => start());
-  how.addEventListener("change", () => start());
+  for (const [select, key] of [[size, "size-solved"], [how, "preset-solved"]]) {
+    select.addEventListener("change", () => { remember(key, select.value); start(); });
+  }
 
   function body(name) {
     const { photo, network, layer, channel } = unit();
@@ -65,7 +67,7 @@ export function filterPanel({ house, unit }) {
 
   function open(fresh) {
     heading.textContent = label();
-    settings.hidden = false;
+    again.hidden = false;
     node.classList.add("open");
     if (fresh) start();
     else recall();
@@ -75,7 +77,7 @@ export function filterPanel({ house, unit }) {
 
   function close() {
     heading.textContent = "A filter";
-    settings.hidden = true;
+    again.hidden = true;
     node.classList.remove("open");
     live.clear();
     beside.forEach((one) => { one.node.hidden = true; });

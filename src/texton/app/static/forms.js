@@ -1,6 +1,6 @@
 // Methods: every method as a form, made from what it declares; nothing here knows one by name.
 import { make, say, toast } from "./dom.js";
-import { open } from "./api.js";
+import { open, states } from "./api.js";
 import { optionField } from "./fields.js";
 import { liveView } from "./live.js";
 import { layerPicker, networkSelect, photoPicker } from "./pick.js";
@@ -54,7 +54,7 @@ export function mount(root, house) {
   }
 
   choose(method.name, pending);
-  live.recall(method.name);
+  if (live.recall(method.name) && states.get(SLOT).picture) result(states.get(SLOT).picture);
   return { unmount() { live.stop(); form.stop(); } };
 }
 
@@ -98,7 +98,7 @@ function methodForm(method, house, common, request, onMake) {
   }
   const photos = axes.has("photo") ? photoPicker({ house, value: chosen.photo, onChange: (id) => { chosen.photo = id; } }) : null;
   const networks = networkSelect({ house, value: chosen.network, onChange: (name) => { chosen.network = name; draw(); } });
-  const channel = make("input", { type: "number", min: 0, step: 1, id: "channel", value: request?.channel ?? chosen.filter ?? 0, "aria-describedby": "channel-help" });
+  const channel = make("input", { type: "number", min: 0, step: 1, id: "channel", value: request ? request.channel ?? "" : chosen.filter ?? 0, "aria-describedby": "channel-help" });
   const channelHelp = make("p", { class: "help", id: "channel-help" });
   const layers = axes.has("layer") ? layerPicker({ onChange: (layer) => { chosen.layer = layer.name; bound(); } }) : null;
   const size = method.size ? make("input", { type: "number", min: 16, max: 2048, step: 1, id: "size", value: request?.size ?? Math.min(method.size, 128) }) : null;
@@ -126,7 +126,7 @@ function methodForm(method, house, common, request, onMake) {
     const layer = layers?.layer;
     if (!layer) return;
     channel.max = layer.channels - 1;
-    channelHelp.textContent = `0 to ${layer.channels - 1} in ${layer.name}`;
+    channelHelp.textContent = `0 to ${layer.channels - 1} in ${layer.name}${method.names_units ? "; empty where an option says which" : ""}`;
   }
 
   async function draw() {

@@ -35,6 +35,7 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
 
   function hear(told) {
     if (told.id !== begun) {
+      if (ENDED.has(told.state)) return; // over before this page was opened
       begun = told.id;
       plot.clear();
       figures.replaceChildren();
@@ -104,13 +105,18 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
     }
   };
 
-  // What the slot's last work came to, as after a reload.
+  // The slot's last work, as when its view was left and is back: whether there is anything to see.
   node.recall = (name = "") => {
     const known = states.get(slot);
     if (!known) return false;
+    const over = ENDED.has(known.work.state);
+    if (over && !known.picture && known.work.state !== "failed") return false;
     named = name;
+    begun = known.work.id;
+    plot.clear();
+    known.points.forEach((one) => plot.add(one.step, one.error, one.achieved));
     hear(known.work);
-    if (known.frame) watch(known.frame);
+    if (known.frame && !over) watch(known.frame);
     if (known.picture) node.show(known.picture);
     return true;
   };

@@ -174,7 +174,7 @@ def test_a_place_of_the_photograph_shows_what_each_filter_says_there(
     first = int(page.locator(".map .name").first.inner_text())
     assert values[first] == pytest.approx(max(values), rel=0.02)
     strongest = page.locator(".here b").all_inner_texts()
-    assert len(strongest) == 5
+    assert len(strongest) == 6
     assert int(strongest[0]) == first
 
 

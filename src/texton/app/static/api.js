@@ -2,7 +2,7 @@
 import { toast } from "./dom.js";
 
 const meta = () => document.querySelector('meta[name="texton-token"]');
-const ENDED = new Set(["done", "failed", "cancelled", "displaced"]);
+export const ENDED = new Set(["done", "failed", "cancelled", "displaced"]);
 
 // What the server refused, in its words; option: of the form, that it is about.
 export class Refused extends Error {

@@ -12,7 +12,7 @@ export function make(tag, attributes = {}, ...content) {
     else if (PROPERTIES.has(key)) made[key] = value;
     else made.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...content.flat().filter((one) => one !== null && one !== undefined && one !== false && one !== ""));
+  made.append(...content.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false && one !== ""));
   return made;
 }
 

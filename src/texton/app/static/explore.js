@@ -55,7 +55,7 @@ export function mount(root, house) {
       here.replaceChildren(make("p", { class: "quiet" }, "Point at a place: every map marks it."));
       return;
     }
-    const strongest = grid.strongest(5);
+    const strongest = grid.strongest(6);
     here.replaceChildren(make("p", { class: "quiet" }, "Strongest here"), ...strongest.map((one) =>
       make("button", { type: "button", class: "plain", onclick: () => choose(one.channel, true) }, make("b", {}, one.channel), ` ${brief(one.value)}`)));
     if (place.spoken) say(`${Math.round(100 * place.x)} percent across, ${Math.round(100 * place.y)} percent down. Strongest: ${strongest.map((one) => `filter ${one.channel}, ${brief(one.value)}`).join("; ")}`, true);

@@ -103,17 +103,15 @@ const CONTROLS = {
   },
 
   picture(option, id, house) {
-    const picker = photoPicker({ house, legend: option.label, none: option.unset || option.default === null ? "none" : "" });
-    const tell = { update: () => {} };
-    picker.addEventListener("change", () => tell.update());
-    return { node: picker, legend: true, inputs: [], stop: picker.stop, listen: (update) => { tell.update = update; }, read: () => picker.value ?? null, write: (value) => { picker.value = value ?? null; } };
+    let tell = () => {};
+    const picker = photoPicker({ house, legend: option.label, open: "Open a picture", none: option.unset || option.default === null ? "none" : "", onChange: () => tell() });
+    return { node: picker, legend: true, inputs: [], stop: picker.stop, listen: (update) => { tell = update; }, read: () => picker.value ?? null, write: (value) => { picker.value = value ?? null; } };
   },
 
   pictures(option, id, house) {
-    const picker = photoPicker({ house, legend: option.label, none: "none" });
+    const picker = photoPicker({ house, legend: option.label, open: "Open a picture", none: "none", onChange: (id) => add(id) });
     const more = make("div", { class: "more choice" });
     let held = [], update = () => {};
-    picker.addEventListener("change", () => add(picker.value));
     function add(photo) {
       if (photo && !held.includes(photo)) held = [...held, photo];
       picker.value = null;
@@ -149,7 +147,7 @@ function number(option, id) {
     return numeral(text, whole);
   }, (value) => value ?? "", whole ? "numeric" : "decimal");
   const { low, high } = option;
-  const ends = Number.isFinite(low ?? NaN) && Number.isFinite(high ?? NaN) && high - low <= 1000;
+  const ends = Number.isFinite(low ?? NaN) && Number.isFinite(high ?? NaN) && high - low <= 100;
   if (!ends) return control;
   const input = control.inputs[0];
   const drag = make("input", { type: "range", min: low, max: high, step: whole ? 1 : (high - low) / 200, tabindex: -1, "aria-hidden": "true", oninput: () => { input.value = whole ? drag.value : Number(Number(drag.value).toPrecision(4)); } });

@@ -1,5 +1,5 @@
 // One filter: its texture while it is solved, and what else is known of it.
-import { history } from "./api.js";
+import { ENDED, cancel, history, states } from "./api.js";
 import { calm, make } from "./dom.js";
 import { liveView } from "./live.js";
 
@@ -36,9 +36,10 @@ export function filterPanel({ house, unit }) {
     const { photo, network, layer, channel } = unit();
     const axes = house.methods.find((one) => one.name === name).axes;
     const options = name === TEXTURE && how.value !== preset.default ? { preset: how.value } : {};
-    return { method: name, photo: axes.includes("photo") ? photo : null, network, layer, channel, options, size: Number(size.value) };
+    return { method: name, photo: axes.includes("photo") ? photo : null, network, layer, channel, options, size: axes.includes("photo") ? Number(size.value) : null };
   }
 
+  let shown = false;
   const label = () => `${unit().layer}:${unit().channel}`;
 
   function start() {
@@ -65,7 +66,16 @@ export function filterPanel({ house, unit }) {
     else live.clear("Not solved yet: “Solve” begins.");
   }
 
+  // What was shown is left for another layer or photograph: nobody watches it any more.
+  function abandon() {
+    for (const slot of ["explore", ...beside.map((one) => `explore-${one.name}`)]) {
+      const known = states.get(slot);
+      if (known && !ENDED.has(known.work.state)) cancel(known.work.id).catch(() => null);
+    }
+  }
+
   function open(fresh) {
+    shown = true;
     heading.textContent = label();
     again.hidden = false;
     node.classList.add("open");
@@ -76,6 +86,8 @@ export function filterPanel({ house, unit }) {
   }
 
   function close() {
+    if (shown) abandon();
+    shown = false;
     heading.textContent = "A filter";
     again.hidden = true;
     node.classList.remove("open");

@@ -101,7 +101,7 @@ function methodForm(method, house, common, request, onMake) {
   const channel = make("input", { type: "number", min: 0, step: 1, id: "channel", value: request ? request.channel ?? "" : chosen.filter ?? 0, "aria-describedby": "channel-help" });
   const channelHelp = make("p", { class: "help", id: "channel-help" });
   const layers = axes.has("layer") ? layerPicker({ onChange: (layer) => { chosen.layer = layer.name; bound(); } }) : null;
-  const size = method.size ? make("input", { type: "number", min: 16, max: 2048, step: 1, id: "size", value: request?.size ?? Math.min(method.size, 128) }) : null;
+  const size = method.size ? make("input", { type: "number", min: house.limits.size[0], max: house.limits.size[1], step: 1, id: "size", value: request?.size ?? Math.min(method.size, 128) }) : null;
   const fields = method.options.map((option) => optionField(option, house, count));
   const own = fields.filter((_, at) => !common(method.options[at])), shared = fields.filter((_, at) => common(method.options[at]));
   const tally = make("span", { class: "quiet" });

@@ -12,7 +12,7 @@ export function mount(root, house) {
   const note = make("p", { class: "quiet", role: "status" });
   const detail = make("section", { class: "detail", "aria-label": "The chosen picture", hidden: true });
   const drop = dropZone({ label: "Open a picture that texton saved", hint: "drop the PNG here: its settings come back", accept: "image/png", onFiles: ([file]) => reopen(file, house) });
-  root.append(make("h1", {}, "History"), make("div", { class: "above" }, note, drop), detail, grid);
+  root.append(make("div", { class: "above" }, make("h1", {}, "History"), note, drop), detail, grid);
 
   const name = (one) => `${one.title}${one.unit?.layer ? `, ${spelled(one)}` : ""}`;
 

@@ -1,9 +1,7 @@
 // A picture while it is solved, and what became of it: of one slot.
-import { Refused, cancel, on, states, work } from "./api.js";
+import { ENDED, Refused, cancel, on, states, work } from "./api.js";
 import { make, say } from "./dom.js";
 import { figureList, linePlot } from "./widgets.js";
-
-const ENDED = new Set(["done", "failed", "cancelled", "displaced"]);
 
 // node.start(body) asks for a work in the slot; node.show(picture) shows one that is there;
 // node.clear(text). onPicture(picture) is told of results, onRefused(error) of mistakes.
@@ -63,7 +61,7 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
   }
 
   function watch(told) {
-    if (told.side) return;
+    if (told.side || told.id !== begun) return;
     if (told.image) see(told.image, `${named || "The picture"}, at step ${told.step}`);
     if (told.steps) { bar.max = told.steps; bar.value = told.step; }
     line(`Step ${told.step}${told.steps ? ` of ${told.steps}` : ""} · ${told.seconds.toFixed(1)} s`);
@@ -82,6 +80,7 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
 
   node.clear = (text = empty) => {
     busy(false);
+    begun = null;
     image.hidden = true;
     blank.hidden = false;
     blank.textContent = text;

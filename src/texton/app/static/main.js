@@ -33,7 +33,7 @@ async function show(moved) {
     const root = make("div", { class: `view ${name}` });
     main.replaceChildren(root);
     mounted = mount(root, house);
-    if (moved) main.focus({ preventScroll: true });
+    if (moved) { main.focus({ preventScroll: true }); scrollTo(0, 0); }
   } catch (error) {
     console.error(error);
     if (mine === turn) main.replaceChildren(make("p", { class: "quiet" }, `${link.textContent} could not be opened: ${error.message}. Reload the page.`));
@@ -45,7 +45,7 @@ function remembered(found) {
   let kept = {};
   try { kept = JSON.parse(sessionStorage.getItem("texton-chosen")) ?? {}; } catch { /* nothing kept */ }
   const known = (id) => found.photos.some((one) => one.id === id);
-  const chosen = { photo: known(kept.photo) ? kept.photo : found.photos[0]?.id ?? null, network: kept.network ?? found.network, layer: kept.layer ?? null, filter: kept.filter ?? null };
+  const chosen = { photo: known(kept.photo) ? kept.photo : found.photos[0]?.id ?? null, network: kept.network ?? found.network, layer: kept.layer ?? null, filter: kept.filter ?? null, method: kept.method ?? null };
   return new Proxy(chosen, {
     set(target, key, value) {
       target[key] = value;
@@ -64,7 +64,7 @@ async function begin() {
   }
   house.pending = null;
   house.chosen = remembered(house);
-  document.getElementById("house").textContent = house.device ?? "";
+  document.getElementById("house").textContent = house.version;
   if (house.atlas) document.getElementById("views").append(make("a", { href: house.atlas }, "Atlas"));
   on("connection", null, ({ open }) => {
     document.getElementById("connection").textContent = open ? "" : "The server is away. Is texton app still running?";
@@ -81,6 +81,7 @@ async function begin() {
   // A file dropped beside every place for it must not replace the page.
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
+    if (event.defaultPrevented) return;
     event.preventDefault();
     if (event.dataTransfer?.files.length) toast("Drop it on a place for pictures.");
   });

@@ -6,10 +6,10 @@ import { dropZone } from "./widgets.js";
 let count = 0;
 
 // The photographs as thumbnails, and a place to drop another. node.value is an id or null.
-export function photoPicker({ house, value = null, legend = "Photograph", none = "", onChange = () => {} }) {
+export function photoPicker({ house, value = null, legend = "Photograph", open = "Open a photograph", none = "", onChange = () => {} }) {
   const name = `photo-${++count}`;
   const list = make("div", { class: "choice" });
-  const drop = dropZone({ label: "Open a photograph", hint: "or drop it here", onFiles: ([file]) => take(file) });
+  const drop = dropZone({ label: open, hint: "or drop it here", onFiles: ([file]) => take(file) });
   const node = make("fieldset", { class: "photo-picker" }, make("legend", {}, legend), list, drop);
   let chosen = value ?? (none ? null : house.photos[0]?.id ?? null);
 

@@ -43,10 +43,9 @@ export function takesDrops(node, onFiles) {
   node.addEventListener("dragleave", (event) => { if (carriesFiles(event)) over(-1); });
   node.addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
   node.addEventListener("drop", (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    event.stopPropagation();
     over(-depth);
+    if (!carriesFiles(event) || event.defaultPrevented) return; // taken by what lies inside
+    event.preventDefault();
     const files = [...event.dataTransfer.files];
     if (files.length) onFiles(files);
   });
@@ -77,12 +76,13 @@ export function linePlot(label = "Error, and how much is achieved, over the step
   let points = [];
 
   function draw() {
-    const last = points.at(-1), reach = Math.max(1, last.step);
+    const last = points.at(-1), first = points[0].step, reach = Math.max(1, last.step - first);
+    const most = Math.max(0.01, ...points.map((one) => one.achieved).filter(Number.isFinite));
     const errors = points.map((one) => one.error).filter(Number.isFinite);
     const low = Math.min(...errors), span = Math.max(Math.max(...errors) - low, 1e-9);
-    const at = (one, share) => `${(W * one.step / reach).toFixed(1)},${(H - 4 - (H - 8) * share).toFixed(1)}`;
+    const at = (one, share) => `${(W * (one.step - first) / reach).toFixed(1)},${(H - 4 - (H - 8) * share).toFixed(1)}`;
     lines.error.setAttribute("points", points.filter((one) => Number.isFinite(one.error)).map((one) => at(one, (one.error - low) / span)).join(" "));
-    lines.achieved.setAttribute("points", points.filter((one) => Number.isFinite(one.achieved)).map((one) => at(one, Math.min(1, one.achieved))).join(" "));
+    lines.achieved.setAttribute("points", points.filter((one) => Number.isFinite(one.achieved)).map((one) => at(one, one.achieved / most)).join(" "));
     told.error.textContent = Number.isFinite(last.error) ? `error ${brief(last.error)}` : "";
     told.achieved.textContent = Number.isFinite(last.achieved) ? `achieved ${(100 * last.achieved).toFixed(1)} %` : "";
   }

@@ -26,9 +26,10 @@ BEGIN, END = "<!-- drawing: python tools/architecture.py --write -->\n", "<!-- e
 FLOORS = (
     ("cli",),
     ("app", "atlas", "experiments"),
+    ("training",),
     ("jobs",),
     ("methods",),
-    ("solve", "evidence"),
+    ("solve", "evidence", "learned"),
     ("network",),
     ("images", "web"),
     ("ground",),

@@ -1,0 +1,1 @@
+"""Networks that texton trains: what is in their files, and their modules."""

@@ -1,0 +1,1 @@
+"""Training on a folder of photographs: resumable, watched, the same for a seed."""

@@ -17,6 +17,7 @@ import uvicorn
 from PIL import Image
 
 from tests.browser import CHROMIUM, Visit, chromium
+from tests.evidence.scans import scan
 from texton.app.house import Given, House
 from texton.app.server import make_app
 from texton.images.files import read_settings
@@ -48,10 +49,10 @@ DROP = """async ([where, name, type, data]) => {
 
 
 @contextmanager
-def serving(history: Path, port: int = 0) -> Iterator[str]:
+def serving(history: Path, port: int = 0, evidence: Path | None = None) -> Iterator[str]:
     """The address of a live page, as ``texton app`` serves it."""
     photos = [EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"]
-    house = House(Given(history, photos, device="cpu"), log=lambda line: None)
+    house = House(Given(history, photos, evidence=evidence, device="cpu"), log=lambda line: None)
     with listen("127.0.0.1", port) as bound:
         config = uvicorn.Config(
             make_app(house, "127.0.0.1"), log_level="error", timeout_graceful_shutdown=1
@@ -68,7 +69,9 @@ def serving(history: Path, port: int = 0) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("history")) as address:
+    root = tmp_path_factory.mktemp("page")
+    scan(EXAMPLES, root / "evidence", "vgg19", layers="relu1_2,relu2_1")
+    with serving(root / "history", evidence=root / "evidence") as address:
         yield address
 
 
@@ -140,6 +143,10 @@ def test_an_inversion_is_watched_as_it_appears_and_a_reload_keeps_it(
     assert len(frames) >= 2
     assert len(page.locator(".panel .plot .error").first.get_attribute("points").split()) >= 2
     assert "Achieved" in page.locator(f"{LIVE} dl").inner_text()
+    for of in ("hangs on", "excites", "made of"):  # of the photograph, and of the evidence
+        page.locator(".beside-texture", has_text=of).locator(
+            'img[src^="/api/pictures/"]'
+        ).wait_for()
     page.reload()
     assert solved(page) == source
     assert page.locator(".panel h2").inner_text() == unit

@@ -45,7 +45,7 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
     if (told.state === "solving") line(told.message || "Solving");
     if (told.state === "done" && told.message) line(told.message);
     if (told.state === "failed") fail(told.message || "It failed.");
-    if (told.state === "cancelled" || told.state === "displaced") line(told.message || "Cancelled");
+    if (told.state === "cancelled" || told.state === "displaced") line(["Cancelled", told.message].filter(Boolean).join(" · "));
     if (told.state !== "done") say(`${named} ${state.textContent}`, ENDED.has(told.state));
   }
 

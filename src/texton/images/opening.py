@@ -13,6 +13,7 @@ from texton.errors import TextonError, optional
 
 MIN_SIDE = 16
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 100_000  # whatever the other is: nothing of such a strip is left at any size
 SETTINGS_KEY = "texton"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
@@ -45,6 +46,8 @@ def check_size(path: Path, width: int, height: int) -> None:
     """Refuse what is too large or too small."""
     if width * height > MAX_PIXELS:
         raise _too_large(path)
+    if max(width, height) > MAX_SIDE:
+        raise TextonError(f"'{path}' is {width}×{height} pixels: crop it to {MAX_SIDE} a side")
     if min(width, height) < MIN_SIDE:
         raise TextonError(
             f"'{path}' is {width}×{height} pixels: texton needs {MIN_SIDE} a side or more"

@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_origin
 
+from texton.app.models import Model
 from texton.errors import TextonError, near_names
 from texton.methods.method import Figure, Method
 from texton.methods.options import Declared, Options, declarations
 
 _SINGLE = {int: "int", float: "float", bool: "bool", str: "text"}
 _SEVERAL = {int: "ints", float: "floats", str: "texts"}
+
+
+_GIVEN = ("evidence", "numbers")  # what is held, that no form says
 
 
 class Mistake(TextonError):  # noqa: N818 - it is told, not raised through
@@ -34,11 +38,11 @@ class Files:
     """
 
     photo: Callable[[str], Path]
-    models: Mapping[str, Path]
+    models: Mapping[str, Model]
     evidence: Path | None = None
 
 
-def method_json(method: Method, models: Mapping[str, Path]) -> dict[str, Any]:
+def method_json(method: Method, models: Mapping[str, Model]) -> dict[str, Any]:
     """A method as the page knows it: its words, its form, its figures."""
     forms = (option_json(x, models) for x in declarations(method.options))
     return {
@@ -63,15 +67,14 @@ def _figure(figure: Figure) -> dict[str, Any]:
     }
 
 
-def option_json(declared: Declared, models: Mapping[str, Path]) -> dict[str, Any] | None:
+def option_json(declared: Declared, models: Mapping[str, Model]) -> dict[str, Any] | None:
     """An option's field; None for one whose file the page cannot name."""
     kind = kind_of(declared)
     spec = declared.spec
     choices = list(spec.choices)
     if kind == "model":
-        if not models:
-            return None
-        kind, choices = "choice", list(models)
+        choices = [name for name, one in models.items() if one.is_for(spec.holds)]
+        kind = "choice" if choices else None
     if kind is None:
         return None
     required = spec.argument or (declared.default is None and not _unset(declared))
@@ -95,7 +98,7 @@ def kind_of(declared: Declared) -> str | None:
     """What a field of the page holds; None where it is a file that the page does not name."""
     spec, base = declared.spec, declared.base
     if spec.holds:
-        return "model" if spec.holds == "model" else None
+        return None if spec.holds in _GIVEN else "model"
     if spec.picture:
         return "picture" if declared.item is None else "pictures"
     if base in _SINGLE:
@@ -151,10 +154,11 @@ def _value(declared: Declared, value: Any, files: Files) -> Any:
     if value is None:
         return declared.accepted(None) if _unset(declared) else declared.default
     if kind == "model":
-        if not isinstance(value, str) or value not in files.models:
+        model = files.models.get(value) if isinstance(value, str) else None
+        if model is None or not model.is_for(declared.spec.holds):
             near = near_names(str(value)[:80], files.models)
             raise TextonError(f"there is no trained model '{str(value)[:80]}'{near}")
-        return declared.accepted(files.models[value])
+        return declared.accepted(model.file)
     if kind == "picture":
         return _photo(value, files)
     if kind == "pictures":

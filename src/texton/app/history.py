@@ -43,8 +43,6 @@ class History:
         from dataclasses import replace
 
         number = f"{time.time_ns():016x}{secrets.token_hex(2)}"
-        if about.photo is not None:
-            self._photos.keep(about.photo)
         settings = clean({**result.settings, "request": about.request})
         path = self._folder / f"{number}.png"
         replace(result, settings=settings).save(path, about.command or None)

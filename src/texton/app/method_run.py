@@ -59,7 +59,7 @@ class MethodRun:
         if "photo" in method.axes:
             if photo_id is None:
                 raise Mistake("choose a photograph first")
-            photo = house.photos[photo_id]
+            photo = house.photos.kept(photo_id)
         if size is not None and not SMALLEST <= size <= LARGEST:
             raise Mistake(f"size is {size}: use {SMALLEST} to {LARGEST}", "size")
         if channel is not None and channel < 0:
@@ -145,8 +145,13 @@ class MethodRun:
         }
 
     def _changed(self) -> dict[str, Any]:
-        ids = {photo.file: photo.id for photo in self.house.photos.listed()}
-        return changed_json(self.options, lambda path: ids.get(Path(path)))
+        photos = self.house.photos
+
+        def photo_id(file: Any) -> str | None:
+            found = photos.of_file(Path(file))
+            return found.id if found else None
+
+        return changed_json(self.options, photo_id)
 
     @property
     def specs(self) -> list[str]:

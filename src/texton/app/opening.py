@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from texton.app.forms import kind_of
-from texton.app.house import House
+from texton.app.house import House, network_name
 from texton.app.kinds import KINDS, run_of
 from texton.errors import TextonError
 from texton.methods.catalogue import methods
@@ -74,7 +74,7 @@ def _as_known(request: dict[str, Any], house: House) -> dict[str, Any]:
     """A request with what this server has for what it had."""
     network = take_optional(request, "network", str)
     if network is not None and network not in house.networks:
-        raise ValueError(f"network '{network[:80]}' is not here: start texton app --network")
+        raise TextonError(f"network '{network[:80]}' is not here: start texton app with --network")
     photo = take_optional(request, "photo", str)
     return {**request, "photo": photo} if "photo" in request else request
 
@@ -84,7 +84,7 @@ def _from_settings(settings: Mapping[str, Any], house: House) -> dict[str, Any]:
     name = take(settings, "method", str)
     method = methods().get(name)
     if method is None:
-        raise ValueError(f"there is no method '{name[:40]}'")
+        raise TextonError(f"there is no method '{name[:40]}' in this texton")
     said = dict(take_optional(settings, "options", dict) or {})
     for option, key in _BESIDE.items():
         if settings.get(key) is not None:
@@ -93,9 +93,10 @@ def _from_settings(settings: Mapping[str, Any], house: House) -> dict[str, Any]:
     size = [int(x) for x in take_all(settings, "size", int)] if "size" in settings else []
     edge = max(size, default=0)
     named = [photo for word in words if (photo := house.photos.named(Path(word).name))]
+    network = take_optional(settings, "network", str)
     request: dict[str, Any] = {
         "method": name,
-        "network": take_optional(settings, "network", str),
+        "network": None if network is None else network_name(network),
         "layer": take_optional(settings, "layer", str),
         "channel": take_optional(settings, "channel", int),
         "options": _offered(method, said, house),
@@ -118,7 +119,7 @@ def _offered(method: Method, said: Mapping[str, Any], house: House) -> dict[str,
             photos = [house.photos.named(Path(str(one)).name) for one in several]
             ids = [photo.id for photo in photos if photo is not None]
             if len(ids) < len(several):
-                raise ValueError(f"its {declared.name} are not here: drop them on the page first")
+                raise TextonError(f"its {declared.name} are not here: drop them on the page first")
             found[declared.name] = ids if kind == "pictures" else ids[0]
         else:
             found[declared.name] = value

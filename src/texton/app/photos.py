@@ -7,9 +7,9 @@ import io
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ID = re.compile("[0-9a-f]{16}")
 LONGEST_NAME = 120
 KEPT = 4_000_000_000  # bytes of photographs, of all visitors together
+_SUFFIX = re.compile(r"\.(?!json|npy)[a-z][a-z0-9]{1,4}")
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
@@ -58,7 +59,8 @@ class Photos:
         self._lock = threading.Lock()
         self._kept: dict[str, Photo] = {}
         self._given: list[str] = []  # named at the start: they are shown first
-        for path in sorted(folder.glob("*.json")):
+        self._ids: dict[Path, str] = {}  # of every file that one ever was
+        for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime):
             try:
                 self._know(_read(path))
             except (OSError, ValueError) as error:
@@ -76,6 +78,10 @@ class Photos:
 
     def get(self, name: str | None) -> Photo | None:
         return self._kept.get(name or "")
+
+    def of_file(self, file: Path) -> Photo | None:
+        """The photograph that a file is."""
+        return self.get(self._ids.get(file))
 
     def named(self, name: str) -> Photo | None:
         """The only photograph of that name; None where there are none, or several."""
@@ -103,7 +109,7 @@ class Photos:
         except OSError as error:
             raise TextonError(f"cannot read '{path}': {error.strerror or error}") from None
         self._know(photo)
-        self._given = [*(x for x in self._given if x != photo.id), photo.id]
+        self._given = list(dict.fromkeys([*self._given, photo.id]))
         return photo
 
     def add(self, content: bytes, name: str) -> Photo:
@@ -132,7 +138,7 @@ class Photos:
         self._folder.mkdir(parents=True, exist_ok=True)
         if sum(x.stat().st_size for x in self._folder.iterdir()) + len(content) > KEPT:
             raise TextonError(f"{KEPT // 10**9} GB of photographs are kept: delete some first")
-        file = self._folder / f"{number}.picture"
+        file = self._folder / f"{number}{_suffix(name)}"
         self._hidden.know(file, name)
         write_bytes(content, file)
         try:
@@ -143,23 +149,42 @@ class Photos:
         except OSError as error:
             file.unlink()
             raise TextonError(f"cannot read '{name}': {error.strerror or error}") from None
-        photo = Photo(number, name, width, height, file)
-        told = {"name": name, "width": width, "height": height}
-        write_bytes(to_json(told).encode(), self._folder / f"{number}.json")
+        return self._noted(Photo(number, name, width, height, file))
+
+    def kept(self, number: str) -> Photo:
+        """As by its id; where its file lies elsewhere it is copied here, for when the server
+        comes back.
+
+        Raises:
+            TextonError: there is none, or its file is another by now.
+        """
+        from texton.images.place import write_bytes
+
+        photo = self[number]
+        if photo.file.parent == self._folder:
+            return photo
+        try:
+            content = photo.file.read_bytes()
+        except OSError:
+            content = b""
+        if _hash(content) != number:
+            raise TextonError(f"'{photo.name}' has changed: drop it on the page again")
+        with self._lock:
+            file = self._folder / f"{number}{_suffix(photo.name)}"
+            write_bytes(content, file)
+            return self._noted(replace(photo, file=file))
+
+    def _noted(self, photo: Photo) -> Photo:
+        from texton.images.place import write_bytes
+
+        told = {"name": photo.name, "width": photo.width, "height": photo.height}
+        write_bytes(to_json(told).encode(), self._folder / f"{photo.id}.json")
         self._know(photo)
         return photo
 
-    def keep(self, photo: Photo) -> None:
-        """Have a photograph that lies elsewhere here, for when the server comes back."""
-        if photo.file.parent != self._folder:
-            content = photo.file.read_bytes()
-            if _hash(content) == photo.id:
-                with self._lock:
-                    self._kept.pop(photo.id, None)
-                    self._added(content, photo.name)
-
     def _know(self, photo: Photo) -> None:
         self._hidden.know(photo.file, photo.name)
+        self._ids[photo.file] = photo.id
         self._kept[photo.id] = photo
 
 
@@ -206,9 +231,6 @@ def _read(path: Path) -> Photo:
     if not ID.fullmatch(path.stem):
         raise ValueError(f"{path.name} is no photograph's")
     told = read_json_file(path)
-    file = path.with_suffix(".picture")
-    if not file.is_file():
-        raise ValueError(f"{file.name} is missing")
     name, width, height = (
         take(told, "name", str),
         take(told, "width", int),
@@ -216,7 +238,16 @@ def _read(path: Path) -> Photo:
     )
     if _FORBIDDEN.search(name):
         raise ValueError(f"{path.name} holds no name")
+    file = path.with_name(f"{path.stem}{_suffix(name)}")
+    if not file.is_file():
+        raise ValueError(f"{file.name} is missing")
     return Photo(path.stem, name, width, height, file)
+
+
+def _suffix(name: str) -> str:
+    """Its ending, where some kinds of files are known by it; else one that says nothing."""
+    found = PurePath(name).suffix.lower()
+    return found if _SUFFIX.fullmatch(found) else ".picture"
 
 
 def _hash(content: bytes) -> str:

@@ -40,10 +40,11 @@ class Asked(Protocol):
 
 def command_and_python(asked: Asked, result: Result) -> tuple[str, str]:
     """Both name files by their names alone: whoever runs them stands in the photographs' folder."""
-    names = {photo.file: photo.name for photo in asked.house.photos.listed()}
+    photos = asked.house.photos
 
     def name(path: Any) -> str:
-        return names.get(Path(path), Path(path).name)
+        found = photos.of_file(Path(path))
+        return found.name if found else Path(path).name
 
     options = _with_names(asked.options, name)
     network = _with_names(asked.house.network_options(asked.network), name)
@@ -82,19 +83,23 @@ def _python(
     loaded += [f"weights={str(network.weights)!r}"] if network.weights else []
     loaded += [f"pooling={network.pooling!r}"] if network.pooling != "avg" else []
     net = f"texton.load_network({', '.join(loaded)})"
-    at = [repr(x) for x in (result.layer, result.channel) if x is not None]
-    lines = [
-        "import texton; from texton.methods.catalogue import find_method",
-        f"method, net = find_method({method.name!r}), {net}",
-    ]
-    if asked.photo is None:
-        lines[0] += "; from texton.methods.method import Task, Unit"
-        task = f"Task(net, (Unit({', '.join(at)}),), options=method.options({said}), size={size})"
-        lines.append(f"next(iter(method.make({task}, None))).save({out!r})")
-    else:
-        read = f"texton.read_image({asked.photo.name!r}, {size})"
+    unit = result.unit
+    at = [repr(x) for x in (unit.layer, unit.channel) if x is not None]
+    lines = ["import texton; from texton.methods.catalogue import find_method"]
+    read = f"texton.read_image({asked.photo.name!r}, {size})" if asked.photo else ""
+    if read and unit.direction is None:
+        lines.append(f"method, net = find_method({method.name!r}), {net}")
         arguments = ", ".join([read, "net", *at, *([said] if said else [])])
         lines.append(f"method.picture({arguments}).save({out!r})")
+        return "\n".join(lines)
+    at += [f"direction={unit.direction!r}"] if unit.direction is not None else []
+    lines[0] += "; from texton.methods.method import Task, Unit"
+    task = f"net, (Unit({', '.join(at)}),), {{{f'None: {read}' if read else ''}}}"
+    lines.append(
+        f"method, net = find_method({method.name!r}), {net}; "
+        f"task = Task({task}, method.options({said}), size={size})"
+    )
+    lines.append(f"next(iter(method.make(task, None))).save({out!r})")
     return "\n".join(lines)
 
 

@@ -10,8 +10,17 @@ from importlib import resources
 from typing import Any
 from urllib.parse import unquote
 
-from texton.app.forms import Mistake
-from texton.app.guard import KEY, SESSION, Guard, Keys, Visitor
+from texton.app.answers import (
+    Refused,
+    answering,
+    as_json,
+    body_of,
+    json_of,
+    refusal,
+    visitor_of,
+    whole,
+)
+from texton.app.guard import KEY, SESSION, Guard, Keys
 from texton.app.house import BODY, House
 from texton.app.kinds import run_of
 from texton.app.maps import MapMaker, layers_json
@@ -19,9 +28,9 @@ from texton.app.opening import opened
 from texton.app.photos import preview
 from texton.app.sessions import GRACE, Sessions
 from texton.app.work import Work
-from texton.app.worker import Busy, Worker
-from texton.errors import TextonError, optional
-from texton.reading import read_json, take_optional, to_json
+from texton.app.worker import Worker
+from texton.errors import optional
+from texton.reading import take_optional
 from texton.version import __version__
 from texton.web.server import HEADERS, App
 from texton.web.shared import SHARED, shared
@@ -31,6 +40,7 @@ with optional("atlas"):
     from starlette.applications import Starlette
     from starlette.background import BackgroundTask
     from starlette.concurrency import run_in_threadpool
+    from starlette.exceptions import HTTPException
     from starlette.requests import Request
     from starlette.responses import FileResponse, Response, StreamingResponse
     from starlette.routing import Mount, Route
@@ -46,12 +56,6 @@ _TYPES = {
 }
 _SLOT = re.compile(r"[\w.:-]{1,40}")
 _WARM = 1.0  # seconds after the page, before torch is loaded: its scripts come first
-
-
-class Refused(Exception):  # noqa: N818 - an answer
-    def __init__(self, status: int, message: str, option: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.option = status, option
 
 
 def make_app(
@@ -80,7 +84,15 @@ def make_app(
             server.closing = True
             await run_in_threadpool(server.worker.close)
 
-    app = Starlette(routes=[*server.routes(), *mounts], lifespan=lifespan)
+    async def nothing(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        return refusal(request, house, status, "there is nothing here")
+
+    app = Starlette(
+        routes=[*server.routes(), *mounts],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: nothing},
+    )
     return Guard(app, keys, host, house.log)
 
 
@@ -104,7 +116,7 @@ class Server:
 
     def routes(self) -> list[Route]:
         def route(path: str, answer: Any, method: str = "GET") -> Route:
-            return Route(path, _answering(answer, self.house), methods=[method])
+            return Route(path, answering(answer, self.house), methods=[method])
 
         return [
             route("/", self.page),
@@ -124,7 +136,7 @@ class Server:
         ]
 
     async def page(self, request: Request) -> Response:
-        visitor = _visitor(request)
+        visitor = visitor_of(request)
         template = self._pages.get_template("app.html")
         token = self.keys.token(visitor.session)
         page = template.render(token=token, version=__version__)
@@ -155,18 +167,18 @@ class Server:
         return Response(file.read_bytes(), media_type=kind, headers=HEADERS)
 
     async def tell_house(self, request: Request) -> Response:
-        return _json(self.house.as_json())
+        return as_json(self.house.as_json())
 
     async def network(self, request: Request) -> Response:
         name = request.query_params.get("name") or self.house.default
         self.house.network_options(name)
-        return _json(await self._asked(lambda: layers_json(self.house, name)))
+        return as_json(await self._asked(lambda: layers_json(self.house, name)))
 
     async def add_photo(self, request: Request) -> Response:
         name = unquote(request.headers.get("x-name", "photograph"))
-        content = await _body(request, BODY)
+        content = await body_of(request, BODY)
         photo = await run_in_threadpool(self.house.photos.add, content, name)
-        return _json(photo.as_json())
+        return as_json(photo.as_json())
 
     async def photo(self, request: Request) -> Response:
         photo = self.house.photos.get(request.path_params["id"])
@@ -179,37 +191,38 @@ class Server:
         photo, layer = self.house.photos[asked.get("photo", "")].id, asked.get("layer", "")
         network = asked.get("network") or self.house.default
         self.house.network_options(network)
-        size = _whole(asked.get("size"), 16, 2048)
+        size = whole(asked.get("size"), 16, 2048)
         found = await self._asked(lambda: self._maps(photo, network, layer, size))
         headers = {**HEADERS, "X-Maps": found.header}
         return Response(found.bytes, media_type="application/octet-stream", headers=headers)
 
     async def work(self, request: Request) -> Response:
-        body = _read_json(await _body(request, REQUEST))
+        body = json_of(await body_of(request, REQUEST))
         slot = take_optional(body, "slot", str) or "main"
         if not _SLOT.fullmatch(slot):
             raise Refused(422, "its slot is no plain word")
-        run = run_of(body, self.house)
-        number = _visitor(request).session
-        work = self.sessions.of(number).begin(run, slot)
+        asked = take_optional(body, "asked", float)
+        run = run_of(body, self.house)  # at once: works are in the order that they came in
+        number = visitor_of(request).session
+        work = self.sessions.of(number).begin(run, slot, asked)
         self.sessions.watched(number)
-        return _json({"id": work.id})
+        return as_json({"id": work.id})
 
     async def cancel(self, request: Request) -> Response:
-        session = self.sessions.of(_visitor(request).session)
+        session = self.sessions.of(visitor_of(request).session)
         if not session.cancel(request.path_params["id"]):
             raise Refused(404, "there is no such work of yours")
-        return _json({})
+        return as_json({})
 
     async def events(self, request: Request) -> Response:
-        number = _visitor(request).session
+        number = visitor_of(request).session
         self.sessions.of(number)  # refused before the stream begins
         stream = self.sessions.events(number, lambda: self.closing)
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def history(self, request: Request) -> Response:
-        return _json(await run_in_threadpool(self.house.history.listed))
+        return as_json(await run_in_threadpool(self.house.history.listed))
 
     async def picture(self, request: Request) -> Response:
         number, _, kind = request.path_params["name"].partition(".")
@@ -224,81 +237,16 @@ class Server:
         number = request.path_params["name"].partition(".")[0]
         if not await run_in_threadpool(self.house.history.remove, number):
             raise Refused(404, "there is no such picture here")
-        return _json({})
+        return as_json({})
 
     async def open(self, request: Request) -> Response:
-        content = await _body(request, BODY)
-        return _json(await run_in_threadpool(opened, content, self.house))
+        content = await body_of(request, BODY)
+        return as_json(await run_in_threadpool(opened, content, self.house))
 
     async def _preview(self, request: Request, file: Any) -> Response:
-        edge = _whole(request.query_params.get("size"), *_PREVIEWS) or 512
+        edge = whole(request.query_params.get("size"), *_PREVIEWS) or 512
         content = await run_in_threadpool(preview, file, edge)
         return Response(content, media_type="image/webp", headers=HEADERS)
 
     async def _asked(self, question: Callable[[], Any]) -> Any:
         return await asyncio.wrap_future(self.worker.ask(question))
-
-
-def _answering(answer: Any, house: House) -> Any:
-    """An answer whose mistakes are a line of JSON, and one in the log."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            return await answer(request)  # type: ignore[no-any-return]
-        except Refused as error:
-            status, option, said = error.status, error.option, str(error)
-        except Mistake as error:
-            status, option, said = 422, error.option, str(error)
-        except Busy as error:
-            status, option, said = 429, None, str(error)
-        except (TextonError, ValueError) as error:
-            status, option, said = 422, None, str(error)
-        said = " ".join(house.hidden.text(said).split())[:500]
-        path = ascii(f"{request.method} {request.url.path}"[:120]).strip("'\"")
-        house.log(
-            f"refused {status}: {path}: {ascii(said)[1:-1] if not said.isprintable() else said}"
-        )
-        close = {"Connection": "close"} if status == 413 else {}
-        return _json({"error": said, "option": option}, status, close)
-
-    return endpoint
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """A request's body, read no further than it may be long."""
-    said = request.headers.get("content-length", "")
-    too_long = Refused(413, f"it is over {most >> 20} MiB: send something smaller")
-    if said.isdecimal() and (len(said) > 15 or int(said) > most):
-        raise too_long
-    parts, length = [], 0
-    async for part in request.stream():
-        length += len(part)
-        if length > most:
-            raise too_long
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _read_json(content: bytes) -> dict[str, Any]:
-    try:
-        return read_json(content)
-    except ValueError as error:
-        raise Refused(422, f"the request is no JSON object: {error}") from None
-
-
-def _whole(text: str | None, low: int, high: int) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and low <= int(text) <= high):
-        raise Refused(422, f"size is no number from {low} to {high}")
-    return int(text)
-
-
-def _visitor(request: Request) -> Visitor:
-    found: Visitor = request.scope["visitor"]
-    return found
-
-
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    told = {**HEADERS, **(headers or {})}
-    return Response(to_json(value), status, told, media_type="application/json")

@@ -32,8 +32,8 @@ class Mailbox:
         """From any thread."""
         with self._lock:
             self._count += 1
-            last = (event, data.get("id"), data.get("side")) if event != "picture" else None
-            key = last or (event, self._count)
+            frame = event == "frame"
+            key = (event, data["id"], data["side"]) if frame else (event, self._count)
             self._letters.pop(key, None)
             self._letters[key] = event, data
         try:
@@ -62,6 +62,7 @@ class Session:
         self._lock = threading.Lock()
         self.works: dict[str, Work] = {}
         self._frames: dict[tuple[str, str | None], dict[str, Any]] = {}
+        self._asked: dict[str, float] = {}  # when the last of every slot was
         self.boxes: set[Mailbox] = set()
         self.timer: asyncio.TimerHandle | None = None
 
@@ -74,8 +75,12 @@ class Session:
         for box in boxes:
             box.put(event, data)
 
-    def begin(self, run: Run, slot: str) -> Work:
+    def begin(self, run: Run, slot: str, asked: float | None = None) -> Work:
         """Queue a run; what the slot held before is displaced.
+
+        Args:
+            asked: when the page asked for it, by its own clock: of two that crossed on their way,
+                the later stays.
 
         Raises:
             Busy: the session has too much in the queue.
@@ -85,9 +90,16 @@ class Session:
         if len(alive) - len(before) >= MOST_WORKS:
             raise Busy(f"{MOST_WORKS} pictures wait already: cancel some")
         work = Work(secrets.token_hex(8), slot, run, self.post)
+        self.works[work.id] = work
+        if asked is not None and asked < self._asked.get(slot, asked):
+            work.become("displaced")
+            return work
+        if asked is not None:
+            self._asked[slot] = asked
+            for old in list(self._asked)[:-_REMEMBERED]:
+                del self._asked[old]
         for other in before:
             self._worker.cancel(other, "displaced")
-        self.works[work.id] = work
         self._worker.submit(work)
         self._forget()
         return work
@@ -111,7 +123,9 @@ class Session:
         for work in list(self.works.values()):
             box.put("work", work.as_json())
         for frame in frames:
-            box.put("frame", frame)
+            shown = self.works.get(frame["id"])
+            if shown is not None and not shown.ended:
+                box.put("frame", frame)
 
     def _forget(self) -> None:
         ended = [x.id for x in self.works.values() if x.state in ENDED]

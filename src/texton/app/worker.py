@@ -90,11 +90,6 @@ class Worker:
             self._news.notify()
         return future
 
-    def idle(self) -> bool:
-        """Whether nothing runs, waits or is asked."""
-        with self._news:
-            return self._running is None and not self._queue and not self._questions
-
     def close(self, wait: float = 10.0) -> None:
         """Stop at the next step, and wait for it."""
         with self._news:
@@ -115,7 +110,10 @@ class Worker:
                 if self._closed:
                     break
                 self._wakes = False
-            self._load()
+            try:
+                self._load()
+            except Exception as error:  # noqa: BLE001 - whoever asks for a picture is told
+                self._log(str(self._told(error)))
             self._answer()
             with self._news:
                 work = self._queue.popleft() if self._queue and not self._closed else None

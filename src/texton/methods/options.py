@@ -31,8 +31,8 @@ class Spec:
         hidden: not on the command line.
         picture: it is an image, or names one: from a command line, a path.
         also: another name that its command takes it by.
-        holds: what is in the file or folder that it names: ``evidence``, ``numbers``, or a trained
-            ``model``; the live page names no files, and gives it what it has of these.
+        holds: what is in the file or folder that it names: ``evidence``, ``numbers``, or the kind
+            of a trained model; the live page names no files, and gives it what it has of these.
     """
 
     help: str

@@ -1,0 +1,147 @@
+"""The live page with what it may be given: an atlas, evidence, trained models; the real VGG-19."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from tests.app.live import Browser, serving, small_house
+from tests.evidence import scans
+from tests.fake_atlas import fake_atlas
+from tests.helpers import EXAMPLES
+from texton.app.forms import Files, kind_of, method_json, options_of
+from texton.app.house import Given, House, network_name
+from texton.app.server import make_app
+from texton.atlas.site.follow import Follower
+from texton.atlas.site.serve import site_app
+from texton.errors import TextonError
+from texton.methods.catalogue import methods
+from texton.methods.command import NetworkOptions
+from texton.methods.options import Options, declarations, option
+
+
+def test_an_atlas_has_its_pages_beside_it(tmp_path: Path) -> None:
+    house = small_house(tmp_path, [], atlas=True)
+    site = site_app(Follower(fake_atlas(tmp_path / "atlas", [("relu1_1", 1)], ["cat"])))
+    app = make_app(house, atlas=site)
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/").status_code == 200
+        assert client.get("/api/house").json()["atlas"] == "/atlas/"
+        assert "relu1_1" in client.get("/atlas/").text
+        assert client.get("/atlas/assets/site.css").status_code == 200
+        assert client.get("/atlas/nothing").status_code == 404
+        assert client.get("/atlas/", headers={"host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.slow
+def test_evidence_is_given_to_whatever_asks_for_it(tmp_path: Path) -> None:
+    source = tmp_path / "net.py"
+    source.write_text(scans.SOURCE)
+    pictures = scans.write_pictures(tmp_path / "pictures", 6)
+    scan = tmp_path / "scan"
+    scans.scan(pictures, scan, f"{source}:make")
+    network = NetworkOptions(network=f"{source}:make", device="cpu")
+    photo = EXAMPLES / "chelsea.jpg"
+    given = Given(tmp_path / "h", (photo,), network, scan, device="cpu")
+    with serving(House(given)) as address:
+        browser = Browser(address)
+        layer = browser.get("/api/network").json()["layers"][-1]["name"]
+        with browser.watching():
+            for method in ("patches", "facets"):
+                body = {"method": method, "layer": layer, "channel": 1}
+                number = browser.work(**body, options={"seed": 1})
+                assert browser.ended(number) == "done", browser.of("work", number)[-1]
+                assert str(tmp_path) not in str(browser.told)
+
+
+def test_evidence_and_models_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TextonError, match="no evidence"):
+        small_house(tmp_path, [], evidence=tmp_path)
+    with pytest.raises(TextonError, match="no folder"):
+        small_house(tmp_path, [], models=tmp_path / "none")
+
+
+def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
+    from dataclasses import dataclass, replace
+
+    @dataclass(frozen=True)
+    class Paints(Options):
+        model: Path | None = option(None, "Of a model.", holds="style")
+        place: Path | None = option(None, "A folder.")
+
+    method = replace(methods()["stylize"], options=Paints)
+    (tmp_path / "wave.safetensors").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_bytes(b"x")
+    for kind in ("style", "decoder"):
+        told = {"__metadata__": {"texton": json.dumps({"kind": kind})}}
+        header = json.dumps(told).encode()
+        content = len(header).to_bytes(8, "little") + header
+        (tmp_path / f"{kind}.safetensors").write_bytes(content)
+    models = small_house(tmp_path, [], models=tmp_path).models
+    assert list(models) == ["decoder.safetensors", "style.safetensors", "wave.safetensors"]
+    (field,) = method_json(method, models)["options"]
+    assert (field["kind"], field["choices"]) == (
+        "choice",
+        ["style.safetensors", "wave.safetensors"],  # of the last its file does not tell
+    )
+    assert method_json(method, {})["options"] == []
+
+    def none(name: str) -> Path:
+        raise AssertionError
+
+    files = Files(none, models)
+    chosen = options_of(method, {"model": "style.safetensors"}, files)
+    assert chosen == Paints(model=models["style.safetensors"].file)
+    for wrong in ("decoder.safetensors", "/etc/passwd", "../x", 3, ["wave.safetensors"], "wave"):
+        with pytest.raises(TextonError, match="trained model"):
+            options_of(method, {"model": wrong}, files)
+    with pytest.raises(TextonError, match="no option"):
+        options_of(method, {"place": "/etc"}, files)
+
+
+@pytest.mark.parametrize("name", list(methods()))
+def test_no_form_takes_a_file(name: str) -> None:
+    for declared in declarations(methods()[name].options):
+        kind = kind_of(declared)
+        if declared.base is Path or declared.item is Path or declared.spec.holds:
+            assert kind in (None, "model")
+        else:
+            assert kind is not None or declared.spec.hidden, f"{name} {declared.name}"
+
+
+@pytest.mark.parametrize(
+    "spec, name",
+    [
+        ("vgg19", "vgg19"),
+        ("/home/me/nets/mine.py:made", "mine.py:made"),
+        ("onnx:/home/me/x.onnx", "onnx:x.onnx"),
+        ("transformers:google/vit-base", "transformers:google/vit-base"),
+        ("torchvision:resnet50", "torchvision:resnet50"),
+    ],
+)
+def test_a_network_is_called_by_no_folder(spec: str, name: str) -> None:
+    assert network_name(spec) == name
+
+
+@pytest.mark.slow
+def test_the_real_network_at_64_pixels(tmp_path: Path) -> None:
+    house = House(Given(tmp_path / "h", (EXAMPLES / "chelsea.jpg",), device="cpu"))
+    with serving(house) as address:
+        browser = Browser(address)
+        photo = browser.get("/api/house").json()["photos"][0]["id"]
+        answer: httpx.Response = browser.get("/api/maps", photo=photo, layer="relu4_2", size=64)
+        assert len(answer.content) == 512 * 8 * 5
+        with browser.watching():
+            number = browser.work(
+                method="filter", photo=photo, layer="relu4_2", channel=4, size=64,
+                options={"preset": "fast"},
+            )  # fmt: skip
+            assert browser.ended(number) == "done", browser.of("work", number)[-1]
+        assert len(browser.of("frame", number)) >= 3
+        (said,) = browser.of("picture", number)
+        assert said["picture"]["status"] == "ok"
+        assert said["picture"]["command"].startswith("texton filter chelsea.jpg relu4_2:4 ")

@@ -49,7 +49,8 @@ export const get = async (path) => (await ask("GET", path)).json();
 export const remove = (path) => ask("DELETE", path);
 export const post = async (path, body, headers) => (await ask("POST", path, body, headers)).json();
 
-export const work = (body) => post("/api/work", JSON.stringify(body), { "Content-Type": "application/json" });
+// Asked: of two requests that cross on their way, the slot keeps the later.
+export const work = (body) => post("/api/work", JSON.stringify({ asked: performance.timeOrigin + performance.now(), ...body }), { "Content-Type": "application/json" });
 export const cancel = (id) => remove(`/api/work/${encodeURIComponent(id)}`);
 export const history = () => get("/api/history");
 export const open = (file) => post("/api/open", file, { "Content-Type": "image/png" });

@@ -29,7 +29,7 @@ export function mount(root, house) {
   const heading = make("h2", { class: "maps-title" }, "Feature maps");
   const sort = make("select", { onchange: () => grid.sort(sort.value) },
     make("option", { value: "energy" }, "energy"), make("option", { value: "place" }, "answer at this place"), make("option", { value: "number" }, "number"));
-  const panel = filterPanel({ house, unit: () => ({ photo: chosen.photo, network: chosen.network, layer: chosen.layer, channel: filter }) });
+  const panel = filterPanel({ house, unit: () => ({ photo: chosen.photo, network: chosen.network, layer: chosen.layer, channel: filter }), onClose: () => { grid.querySelector("[aria-selected=true]")?.focus(); filter = null; grid.choose(null); keep(); } });
 
   root.append(
     make("h1", { class: "unseen" }, "Explore"),

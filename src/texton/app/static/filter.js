@@ -1,6 +1,6 @@
 // One filter: its texture while it is solved, and what else is known of it.
 import { ENDED, cancel, history, states } from "./api.js";
-import { calm, make } from "./dom.js";
+import { make } from "./dom.js";
 import { liveView } from "./live.js";
 
 const { remember } = window.texton; // of theme.js
@@ -13,7 +13,8 @@ const BESIDE = [
   { name: "parts", title: "What it is made of", evidence: true },
 ];
 
-export function filterPanel({ house, unit }) {
+// unit() says which filter is chosen; onClose() that none is any more.
+export function filterPanel({ house, unit, onClose }) {
   const method = house.methods.find((one) => one.name === TEXTURE);
   const preset = method.options.find((one) => one.name === "preset");
   const size = make("select", {}, SIZES.map((one) => make("option", { value: one, selected: one === Number(remember("size-solved") ?? 128) }, `${one} pixels`)));
@@ -21,13 +22,14 @@ export function filterPanel({ house, unit }) {
   const heading = make("h2", { tabindex: -1 }, "A filter");
   const live = liveView({ slot: "explore", empty: "Choose a map. The texture that its filter extracts appears here while it is solved." });
   const again = make("button", { type: "button", class: "plain", hidden: true, onclick: () => start() }, "Solve");
+  const shut = make("button", { type: "button", class: "close", "aria-label": "Close and cancel", onclick: () => { close(); onClose(); } }, "×");
   const settings = make("div", { class: "tools small" }, make("label", { class: "field" }, "Long edge", size), make("label", { class: "field" }, "Preset", how), again);
   const known = new Set(house.methods.map((one) => one.name));
   const beside = BESIDE.filter((one) => known.has(one.name) && (house.evidence || !one.evidence)).map((one) => {
     const view = liveView({ slot: `explore-${one.name}`, empty: "…", plot: false });
     return { ...one, view, node: make("section", { class: "beside-texture", hidden: true }, make("h3", {}, one.title), view) };
   });
-  const node = make("section", { class: "panel", "aria-label": "The chosen filter" }, heading, live, settings, beside.map((one) => one.node));
+  const node = make("section", { class: "panel", "aria-label": "The chosen filter" }, make("div", { class: "panel-head" }, heading, shut), live, settings, beside.map((one) => one.node));
   for (const [select, key] of [[size, "size-solved"], [how, "preset-solved"]]) {
     select.addEventListener("change", () => { remember(key, select.value); start(); });
   }
@@ -81,8 +83,7 @@ export function filterPanel({ house, unit }) {
     node.classList.add("open");
     if (fresh) start();
     else recall();
-    const box = node.getBoundingClientRect();
-    if (fresh && (box.top > innerHeight - 120 || box.bottom < 120)) node.scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
+    node.scrollTop = 0;
   }
 
   function close() {

@@ -1,5 +1,5 @@
 // Methods: every method as a form, made from what it declares; nothing here knows one by name.
-import { make, say, toast } from "./dom.js";
+import { calm, make, say, toast } from "./dom.js";
 import { open, states } from "./api.js";
 import { optionField } from "./fields.js";
 import { liveView } from "./live.js";
@@ -25,8 +25,9 @@ export function mount(root, house) {
   const body = make("div", { class: "form-body" });
   const live = liveView({ slot: SLOT, empty: "What you ask for appears here while it is made.", onPicture: (picture) => result(picture), onRefused: (error) => form.refuse(error) });
   const after = make("div");
+  const panel = make("section", { class: "panel open", "aria-label": "The picture" }, live, after);
   const drop = dropZone({ label: "Open a picture that texton saved", hint: "its settings come back", accept: "image/png", onFiles: ([file]) => reopen(file, house).then((moved) => { if (!moved) take(takePending(house)); }) });
-  root.append(make("h1", { class: "unseen" }, "Methods"), make("div", { class: "choose" }, menu, list, drop), body, make("section", { class: "panel open", "aria-label": "The picture" }, live, after));
+  root.append(make("h1", { class: "unseen" }, "Methods"), make("div", { class: "choose" }, menu, list, drop), body, panel);
 
   function choose(name, request = null) {
     method = house.methods.find((one) => one.name === name) ?? method;
@@ -39,6 +40,7 @@ export function mount(root, house) {
       after.replaceChildren();
       live.clear("");
       live.start(told, method.name);
+      if (panel.getBoundingClientRect().top > innerHeight - 160) panel.scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
     });
     body.replaceChildren(form.node);
   }

@@ -9,7 +9,7 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
   const image = make("img", { alt: "", hidden: true });
   const blank = make("p", { class: "blank" }, empty);
   const frame = make("div", { class: "frame" }, image, blank);
-  const bar = make("progress", { max: 1, value: 0, "aria-label": "Steps", hidden: true });
+  const bar = make("progress", { max: 1, value: 0, "aria-label": "Progress", hidden: true });
   const state = make("p", { class: "state" });
   const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => states.has(slot) && cancel(states.get(slot).work.id).catch(() => null) }, "Cancel");
   const plot = linePlot();
@@ -45,7 +45,7 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
     if (told.state === "solving") line(told.message || "Solving");
     if (told.state === "done" && told.message) line(told.message);
     if (told.state === "failed") fail(told.message || "It failed.");
-    if (told.state === "cancelled" || told.state === "displaced") line(told.message || "Cancelled");
+    if (told.state === "cancelled" || told.state === "displaced") line(["Cancelled", told.message].filter(Boolean).join(" · "));
     if (told.state !== "done") say(`${named} ${state.textContent}`, ENDED.has(told.state));
   }
 

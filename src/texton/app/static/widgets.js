@@ -102,7 +102,7 @@ export function linePlot(label = "Error, and how much is achieved, over the step
 export function brief(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(1) : size >= 100 ? value.toFixed(0) : size >= 1 ? value.toFixed(2) : value.toFixed(3);
+  return size >= 1e5 || size < 1e-3 ? value.toExponential(1) : size >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
 // A text to take away: a command, a few lines of Python.

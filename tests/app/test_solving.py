@@ -81,7 +81,21 @@ def test_an_inversion_is_seen_while_it_is_solved_and_kept(
     for text in (str(settings), str(picture), str(browser.told)):
         assert str(folder) not in text, "a folder of this machine"
     thumb = Image.open(io.BytesIO(browser.get(picture["thumb"]).content))
-    assert thumb.size == (48, 32)
+    assert thumb.size == (48, 32) and picture["beside"] == []
+
+
+def test_an_animation_is_kept_beside_its_picture(browser: Browser, house: House) -> None:
+    body = asked(house, method="dream", channel=None)
+    body["options"] = {"iterations": 1, "octaves": 1, "zoom": 2, "animation": "gif"}
+    with browser.watching():
+        number = browser.work(**body)
+        assert browser.ended(number) == "done", browser.of("work", number)[-1]
+    picture = browser.of("picture", number)[0]["picture"]
+    (beside,) = picture["beside"]
+    moving = Image.open(io.BytesIO(browser.get(beside).content))
+    assert moving.format == "GIF" and getattr(moving, "n_frames", 1) >= 2
+    assert browser.delete(f"/api/pictures/{picture['id']}").status_code == 200
+    assert browser.get(beside).status_code == 404
 
 
 def test_its_command_and_its_python_make_the_same_picture(

@@ -41,6 +41,8 @@ def answering(answer: Any, house: House) -> Any:
             status, option, said = 429, None, str(error)
         except (TextonError, ValueError) as error:
             status, option, said = 422, None, str(error)
+        except OSError as error:
+            status, option, said = 404, None, f"cannot read it: {error.strerror or error}"
         except Exception as error:  # noqa: BLE001 - a fault of ours: told, and the page goes on
             traceback.print_exception(error, file=sys.stderr)
             status, option, said = 500, None, f"texton failed: {one_line(error)}"

@@ -97,6 +97,8 @@ def option_json(declared: Declared, models: Mapping[str, Model]) -> dict[str, An
 def kind_of(declared: Declared) -> str | None:
     """What a field of the page holds; None where it is a file that the page does not name."""
     spec, base = declared.spec, declared.base
+    if spec.hidden:
+        return None
     if spec.holds:
         return None if spec.holds in _GIVEN else "model"
     if spec.picture:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from texton.methods.result import Result
 
 ID = re.compile("[0-9a-f]{20}")
+BESIDE = {".webp": "image/webp", ".gif": "image/gif", ".npy": "application/octet-stream"}
 _TEXTS = ("method", "title", "caption", "network", "status", "command", "python", "when")
 _FIGURE = ("key", "label", "text")
 
@@ -57,10 +58,14 @@ class History:
         found = ((name, self._record(name)) for name in names if ID.fullmatch(name))
         return [self._shown(name, record) for name, record in found if record is not None]
 
-    def file(self, number: str) -> Path | None:
-        """A picture's PNG; None where there is none."""
-        path = self._folder / f"{number}.png"
+    def file(self, number: str, suffix: str = ".png") -> Path | None:
+        """A picture's PNG, or what was written beside it; None where there is none."""
+        path = self._folder / f"{number}{suffix}"
         return path if ID.fullmatch(number) and path.is_file() else None
+
+    def beside(self, number: str) -> list[str]:
+        """The endings of what was written beside a picture: an animation, all of its channels."""
+        return [x for x in BESIDE if self.file(number, x) is not None]
 
     def remove(self, number: str) -> bool:
         """Forget a picture, and whatever lies beside it; False where there is none."""
@@ -92,6 +97,7 @@ class History:
             "photo": photo.as_json() if photo else None,
             "url": f"{url}.png",
             "thumb": f"{url}.webp?size=240",
+            "beside": [f"{url}{ending}?whole=1" for ending in self.beside(number)],
         }
 
 

@@ -21,6 +21,7 @@ from texton.app.answers import (
     whole,
 )
 from texton.app.guard import KEY, SESSION, Guard, Keys
+from texton.app.history import BESIDE
 from texton.app.house import BODY, House
 from texton.app.kinds import run_of
 from texton.app.maps import MapMaker, layers_json
@@ -209,14 +210,15 @@ class Server:
         return as_json({"id": work.id})
 
     async def cancel(self, request: Request) -> Response:
-        session = self.sessions.of(visitor_of(request).session)
-        if not session.cancel(request.path_params["id"]):
+        session = self.sessions.get(visitor_of(request).session)
+        if session is None or not session.cancel(request.path_params["id"]):
             raise Refused(404, "there is no such work of yours")
         return as_json({})
 
     async def events(self, request: Request) -> Response:
         number = visitor_of(request).session
         self.sessions.of(number)  # refused before the stream begins
+        self.sessions.watched(number)
         stream = self.sessions.events(number, lambda: self.closing)
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
@@ -225,13 +227,17 @@ class Server:
         return as_json(await run_in_threadpool(self.house.history.listed))
 
     async def picture(self, request: Request) -> Response:
-        number, _, kind = request.path_params["name"].partition(".")
-        file = self.house.history.file(number)
-        if file is None or kind not in ("png", "webp"):
+        number, dot, kind = request.path_params["name"].partition(".")
+        file, ending = self.house.history.file(number), dot + kind
+        if file is not None and ending == ".png":
+            return FileResponse(file, media_type="image/png", headers=HEADERS)
+        if ending in BESIDE and request.query_params.get("whole"):
+            beside = self.house.history.file(number, ending)
+            if beside is not None:
+                return FileResponse(beside, media_type=BESIDE[ending], headers=HEADERS)
+        if file is None or ending != ".webp":
             raise Refused(404, "there is no such picture here")
-        if kind == "webp":
-            return await self._preview(request, file)
-        return FileResponse(file, media_type="image/png", headers=HEADERS)
+        return await self._preview(request, file)
 
     async def forget(self, request: Request) -> Response:
         number = request.path_params["name"].partition(".")[0]

@@ -158,6 +158,9 @@ class Sessions:
             self._sessions[number] = Session(self._worker)
         return self._sessions[number]
 
+    def get(self, number: str) -> Session | None:
+        return self._sessions.get(number)
+
     def watched(self, number: str) -> None:
         """Count down where nobody watches a session."""
         session = self._sessions.get(number)

@@ -32,12 +32,10 @@ from texton.app.work import Work
 from texton.app.worker import Worker
 from texton.errors import optional
 from texton.reading import take_optional
-from texton.version import __version__
 from texton.web.server import HEADERS, App
 from texton.web.shared import SHARED, shared
 
 with optional("atlas"):
-    import jinja2
     from starlette.applications import Starlette
     from starlette.background import BackgroundTask
     from starlette.concurrency import run_in_threadpool
@@ -111,9 +109,7 @@ class Server:
 
         self.worker = Worker(keep, house.hidden.text, house.log, house.warm)
         self.sessions = Sessions(self.worker, grace)
-        self._pages = jinja2.Environment(
-            loader=jinja2.PackageLoader("texton.app"), autoescape=True, auto_reload=False
-        )
+        self._page = resources.files("texton.app").joinpath("templates", "app.html")
 
     def routes(self) -> list[Route]:
         def route(path: str, answer: Any, method: str = "GET") -> Route:
@@ -138,9 +134,8 @@ class Server:
 
     async def page(self, request: Request) -> Response:
         visitor = visitor_of(request)
-        template = self._pages.get_template("app.html")
         token = self.keys.token(visitor.session)
-        page = template.render(token=token, version=__version__)
+        page = self._page.read_text("utf-8").replace("{{ token }}", token)
         later = BackgroundTask(self._warm_later)
         answer = Response(
             page, media_type="text/html; charset=utf-8", headers=HEADERS, background=later

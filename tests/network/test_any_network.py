@@ -21,6 +21,7 @@ from texton import Network, TextonError, load_network
 from texton.network.device import Compute
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
+ONE = ("--steps", 1)
 DIGITS = f"{EXAMPLES / 'digits.py'}:digits"
 ARCHITECTURES = [
     *("alexnet", "vgg11_bn", "resnet18", "resnext50_32x4d", "densenet121"),
@@ -140,12 +141,12 @@ def test_colours_are_kept_where_there_are_some(channels: int, run: Run, tmp_path
         "-o",
         "o.png",
     )
-    outcome = run("stylize", CAT, COFFEE, "--keep-colors", *layers, "--size", 32, "--steps", 1)
+    outcome = run("stylize", CAT, COFFEE, "--keep-colors", "luma", *layers, "--size", 32, *ONE)
     assert outcome.code == 2
     assert f"takes {channels} channels, of which none are colours to keep" in outcome.err
     assert not (tmp_path / "o.png").exists()
     write(tmp_path, FOUR.format(1, ""))
-    again = run("stylize", CAT, COFFEE, "--keep-colors", *layers, "--size", 32, "--steps", 1)
+    again = run("stylize", CAT, COFFEE, "--keep-colors", "luma", *layers, "--size", 32, *ONE)
     assert again.code == 0, again.err
 
 

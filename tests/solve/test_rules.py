@@ -75,3 +75,18 @@ def test_layer_weights_turn_a_layer_up(
 
     shallow, deep = left((20, 1)), left((1, 20))
     assert shallow["relu1_1"] < deep["relu1_1"] and shallow["relu3_1"] > deep["relu3_1"]
+
+
+def test_lbfgs_remembers_no_more_of_a_large_picture_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pairs(room: int) -> int:
+        monkeypatch.setattr(Lbfgs, "room", room)
+        canvas = PixelCanvas(torch.rand(2, 3, 8, 8))
+        rule = Lbfgs(canvas, SolverSettings(learning_rate=0.01))
+        for _ in range(30):
+            rule.move(canvas.values.detach() - 0.5, torch.ones(2, dtype=torch.float64))
+        return len(rule._pairs)
+
+    each = 2 * 3 * 8 * 8 * 4
+    assert [pairs(room * each) for room in (1, 7, 1000)] == [4, 7, 20]

@@ -8,10 +8,12 @@ import typer
 
 from texton.cli import app as live
 from texton.cli import atlas, check, experiment, lists, naming, scan, style
+from texton.cli.frames import framed
 from texton.cli.make import command_for
 from texton.cli.many import ManyValues
 from texton.cli.parameters import Command
 from texton.methods.catalogue import methods
+from texton.methods.method import Method
 
 # Typer brings its own click since 0.2x; its exceptions are found by name in both.
 PARSER_ERROR: type[Exception] = next(
@@ -32,7 +34,7 @@ def app(words: Sequence[str]) -> typer.Typer:
     )
     for name, method in methods().items():
         made.command(name, cls=ManyValues)(
-            command_for(method) if name in words else _named(f"{method.title}.")
+            _command(method) if name in words else _named(f"{method.title}.")
         )
     others: dict[str, Command] = {
         "fingerprint": style.fingerprint_command,
@@ -53,6 +55,10 @@ def app(words: Sequence[str]) -> typer.Typer:
         made.command(name, cls=kind)(asked)
     made.add_typer(atlas.app(words), name="atlas")
     return made
+
+
+def _command(method: Method) -> Command:
+    return framed(method) if method.name == "stylize" else command_for(method)
 
 
 def _named(doc: str) -> Command:

@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +117,8 @@ class _Making:
         if moving and (count > 1 or self.each):
             raise TextonError("one picture moves at a time: name one, without --each")
         path = o.check_output(self.out or self._name(task), self.force, planes, moving)
+        kept = self.options.having(kept=path.with_suffix(".resume"))
+        members = [replace(x, task=replace(x.task, options=kept)) for x in members]
         places = self._places(members)
         whole = self._command(self.specs, path, [self.series.network, self.series.weights])
         o.tell_assumed(*(member.task.network for member in members))
@@ -160,6 +162,11 @@ class _Making:
         if self.photo is not None:
             image = self.reading.read(self.photo, size, net.channels, intake, o.say)
             photos[None] = image
+            if hasattr(self.options, "alpha"):
+                from texton.images.alpha import read_alpha
+
+                alpha = read_alpha(self.photo, image, needs.get("crop"))
+                self.options = self.options.having(alpha=alpha)
             settle_allocator(image.shape[2] * image.shape[3])
         units = tuple(self._units(net, photos.get(None)))
         told = self.options, self.series.network.device, size, self.reading.white, needs
@@ -218,7 +225,7 @@ class _Making:
 
     def _command(self, specs: list[str], path: Path, networks: list[Options]) -> str:
         photo = None if self.photo is None else str(self.photo)
-        told = [self.options, self.reading, *networks]
+        told = [self.options.having(resume=False), self.reading, *networks]
         return command_of(self.method, photo, specs, told, path)
 
     def _name(self, task: Task) -> Path:

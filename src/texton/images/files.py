@@ -16,6 +16,7 @@ from texton.errors import TextonError
 from texton.images.arrays import read_planes
 from texton.images.crop import Crop, cropped_picture, cropped_planes, trimmed
 from texton.images.deep import read_deep
+from texton.images.deep_png import deep_png
 from texton.images.levels import in_unit
 from texton.images.opening import MAX_PIXELS, MIN_SIDE, SETTINGS_KEY, identify, open_picture
 from texton.images.pixels import as_saved as as_saved
@@ -24,7 +25,13 @@ from texton.images.pixels import to_bytes as to_bytes
 from texton.images.pixels import to_pillow as to_pillow
 from texton.images.place import check_suffix
 from texton.images.place import write_bytes as write_bytes
-from texton.images.planes import SUFFIX, fit_planes, hides_something, planes_as_bytes
+from texton.images.planes import (
+    SUFFIX,
+    fit_planes,
+    hides_something,
+    planes_as_bytes,
+    shown_bands,
+)
 from texton.reading import read_json, to_json
 
 
@@ -105,6 +112,9 @@ def write_image(
     image: Tensor | Image.Image,
     path: str | os.PathLike[str],
     settings: dict[str, Any] | None = None,
+    *,
+    bits: int = 8,
+    alpha: Tensor | None = None,
 ) -> Path:
     """Write a PNG atomically, with the settings that made it inside.
 
@@ -116,6 +126,8 @@ def write_image(
         image: (C, H, W) or (1, C, H, W) in [0, 1], or a Pillow image.
         settings: anything JSON can say; ``texton info`` prints it. ``"bands"`` chooses the
             channels that are shown: the first three, or the first of two, without it.
+        bits: of every value, 8 or 16.
+        alpha: (H, W) in [0, 1], how opaque it is.
 
     Raises:
         TextonError: the name does not end in ``.png``, or the disk does not take it; nothing
@@ -124,14 +136,23 @@ def write_image(
     path = Path(path)
     check_suffix(path, ".png", "texton writes PNG")
     bands = (settings or {}).get("bands")
-    picture = image if isinstance(image, Image.Image) else to_pillow(image, bands)
     if isinstance(image, Tensor) and hides_something(image.shape[-3], bands):
         planes = path.with_suffix(SUFFIX)
         write_bytes(planes_as_bytes(to_bytes(image[0] if image.ndim == 4 else image)), planes)
         settings = {**(settings or {}), "planes": planes.name}
+    texts = {} if settings is None else {SETTINGS_KEY: to_json(settings)}
+    if bits == 16 and isinstance(image, Tensor):
+        shown = image[0] if image.ndim == 4 else image
+        shown = shown[shown_bands(len(shown), bands)]
+        layers = shown if alpha is None else torch.cat([shown, alpha[None].to(shown)])
+        write_bytes(deep_png(layers, texts), path)
+        return path
+    picture = image if isinstance(image, Image.Image) else to_pillow(image, bands)
+    if alpha is not None:
+        picture.putalpha(to_pillow(alpha[None]))
     info = PngImagePlugin.PngInfo()
-    if settings is not None:
-        info.add_itxt(SETTINGS_KEY, to_json(settings))
+    for key, text in texts.items():
+        info.add_itxt(key, text)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
     write_bytes(buffer.getvalue(), path)

@@ -119,7 +119,7 @@ def open_picture(path: Path, attempt: int = 0) -> Image.Image:
                 warnings.simplefilter("ignore")
                 picture.seek(0)
                 picture.load()
-                return _standard(_upright(picture))
+                return _standard(upright(picture))
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             if _may_retry(error, attempt) and picture.format == "PNG":
                 return open_picture(path, attempt + 1)
@@ -138,10 +138,11 @@ def _know_heif(path: Path) -> None:
         pi_heif.register_heif_opener()
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as its EXIF says; what cannot be parsed says nothing."""
+def upright(picture: Image.Image, told: Image.Image | None = None) -> Image.Image:
+    """Turned as its EXIF says, or that of the picture it was made of; what cannot be parsed says
+    nothing."""
     try:
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+        turn = _TURNS.get((told or picture).getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - its parser fails in a dozen ways
         return picture
     return picture if turn is None else picture.transpose(turn)

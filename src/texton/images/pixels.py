@@ -25,9 +25,13 @@ def to_bytes(image: Tensor) -> Tensor:
     return image.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
-def as_saved(image: Tensor) -> Tensor:
+def as_saved(image: Tensor, bits: int = 8) -> Tensor:
     """The image a reader of the saved file gets back: what errors are measured on."""
-    return to_bytes(image).float() / 255
+    if bits == 8:
+        return to_bytes(image).float() / 255
+    most = 2**bits - 1
+    rounded: Tensor = image.detach().float().clamp(0, 1).mul(most).round() / most
+    return rounded
 
 
 def content_hash(image: Tensor) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
@@ -98,6 +98,11 @@ class Options:
             if name not in known:
                 raise TextonError(f"there is no option '{name}'{near_names(name, known)}")
         return cls(**given)
+
+    def having(self, **values: Any) -> Self:
+        """The same with other values, of the options that it has."""
+        known = {declared.name for declared in declarations(type(self))}
+        return replace(self, **{name: x for name, x in values.items() if name in known})
 
     def changed(self) -> dict[str, Any]:
         """The options that are not at their defaults."""
@@ -226,8 +231,8 @@ class Declared:
             raise TextonError(f"{self.flag} is '{text}': give {what}{_like(self)}") from None
 
     def _one(self, value: Any, kind: Any) -> Any:
-        if kind is Any:
-            return value
+        if kind is Any or (kind is Path and self.spec.picture and hasattr(value, "dtype")):
+            return value  # an image may stand for its file
         number = {int: Integral, float: Real}.get(kind)
         if number and isinstance(value, number) and not isinstance(value, bool):
             try:

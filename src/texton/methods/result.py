@@ -40,7 +40,7 @@ class Result:
     Every figure that the method declares is an attribute too: ``result.error``.
 
     Attributes:
-        image: (C, H, W), C the network's, the 8-bit values of the saved picture as float in [0, 1].
+        image: (C, H, W), C the network's, the values of the saved picture as float in [0, 1].
         unit: what the picture is of.
         status: ``dead`` where a filter achieves less than 0.5 % of what is asked of it, or of what
             its layer can give where that saturates: it could not be activated from several starts.
@@ -48,6 +48,7 @@ class Result:
         figures: by key, as the method declares them; None where one has no value.
         settings: everything needed to make the picture again; saved inside the PNG.
         alpha: (H, W) in [0, 1], of pictures in which not every place was asked for.
+        bits: of every value of the saved picture, 8 or 16.
         frames: (C, H, W) each, of methods whose pictures move; written beside the picture.
         trace: the error before every step, as the solver saw it (its dtype, unrounded image).
     """
@@ -61,6 +62,7 @@ class Result:
     trace: tuple[float, ...] = ()
     frames: tuple[Tensor, ...] = ()
     alpha: Tensor | None = None
+    bits: int = 8
 
     @property
     def layer(self) -> str | None:
@@ -94,7 +96,7 @@ class Result:
         Args:
             command: the command line that makes it again.
         """
-        from texton.images.files import to_pillow, write_image
+        from texton.images.files import write_image
 
         told: dict[str, Any] = {} if command is None else {"command": command}
         if self.frames:
@@ -103,11 +105,9 @@ class Result:
             beside = Path(path).with_suffix(f".{self.settings['animation']}")
             write_animation(self.frames, beside, self.settings.get("bands"))
             told["frames"] = beside.name
-        picture: Any = self.image
-        if self.alpha is not None and len(self.image) in (1, 3):
-            picture = to_pillow(self.image)
-            picture.putalpha(to_pillow(self.alpha[None]))
-        return write_image(picture, path, {**told, **self.settings, **self.record()})
+        alpha = self.alpha if len(self.image) in (1, 3) else None
+        told |= {**self.settings, **self.record()}
+        return write_image(self.image, path, told, bits=self.bits, alpha=alpha)
 
     def __repr__(self) -> str:
         height, width = self.image.shape[-2:]

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from texton.errors import TextonError
 from texton.methods.method import STARTS, STEPS, Figure, Method, OnStep, Task
 from texton.methods.options import Solving, option
 from texton.methods.parts.fingerprint import STYLE_LAYERS
-from texton.methods.result import Result, Unit
+from texton.methods.result import Result
 from texton.solve.presets import PRESETS, SolverSettings, solver_settings
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-    from texton.methods.parts.algorithm import Algorithm
     from texton.methods.parts.fingerprint import Fingerprint
-    from texton.methods.parts.style_terms import StyleObjective
     from texton.network.network import Network
     from texton.network.sizes import Intake
 
 STATISTIC_OF = {"pmci": "means", "gatys": "gram", "moments": "moments"}
 _COUNTS = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
+# Of more than can be solved as one: strokes are laid out where a step is cheap.
+_LARGE = {
+    "fast": (30, 20, 15, 10, 6, 4),
+    "normal": (60, 50, 40, 30, 15, 8),
+    "fine": (120, 120, 120, 80, 40, 20),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class StyleOptions(Solving):
     Every term is divided by its own target and averaged over its layers, so that a weight
     means the same for every method, layer set, image size and network.
     """
+
+    whole: ClassVar[int] = 1_200_000  # pixels that are solved as one; more take over 4 GB
 
     styles: tuple[Any, ...] = option(
         (),
@@ -66,7 +71,38 @@ class StyleOptions(Solving):
     style_size: int | None = option(
         None, "Long edge of the styles; --size by default.", low=16, high=10_000
     )
-    keep_colors: bool = option(False, "Keep the content's colours.", named=True)
+    keep_colors: str | None = option(
+        None,
+        "luma: the content's chroma is laid over the picture; statistics: the styles are given "
+        "its mean and covariance first.",
+        choices=("luma", "statistics"),
+        named=True,
+    )
+    mask: tuple[Path, ...] = option(
+        (),
+        "Regions by even greys: the content's mask, then one for each style, or none: each region "
+        "then has a style of its own, the darkest the first.",
+        picture=True,
+        named=True,
+    )
+    depth: int | None = option(
+        None, "8 or 16 bits; 16 by default of a photograph that has them.", low=8, high=16
+    )
+    start: Any = option(
+        None, "A picture to begin from, at full size alone, like the frame before.", picture=True
+    )
+    tile_size: int | None = option(
+        None,
+        "Pixels a side that are solved at a time, for less memory; by default 512 of pictures "
+        "over 1.2 megapixels.",
+        low=32,
+        high=10_000,
+    )
+    resume: bool = option(
+        False, "Keep the solve beside the picture every half minute; go on where one was kept."
+    )
+    kept: Path | None = option(None, "Where it is kept.", hidden=True)
+    alpha: Any = option(None, "How opaque the photograph is, (H, W).", hidden=True)
     tv: float = option(5.0, "Total variation: keeps flat skies flat.", low=0)
     bleed: int = option(
         4,
@@ -81,6 +117,10 @@ class StyleOptions(Solving):
             raise TextonError("no style layers: name at least one")
         if self.preset == "paper" and self.statistic == "moments":
             raise TextonError("the paper preset has pmci and gatys, not moments: use another")
+        if self.is_paper and (self.mask or self.tile_size or self.start is not None):
+            raise TextonError("the paper preset has no masks, tiles or start: use another")
+        if self.depth not in (None, 8, 16):
+            raise TextonError(f"depth is {self.depth}: use 8 or 16")
 
     def settings(self) -> SolverSettings:
         return _settings(self)
@@ -147,8 +187,12 @@ def stylize(
 
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """The photograph of every unit in the styles of the options."""
+    from texton.methods.parts.stylizing import Painting
+
     for unit in task.units:
-        yield _stylized(task, unit, on_step)
+        painting = Painting(task, unit, _texture)
+        plan = stages(painting.content, task.options, painting.intake)
+        yield painting.painted(plan, on_step)
 
 
 def check(task: Task) -> None:
@@ -156,85 +200,15 @@ def check(task: Task) -> None:
 
     A filter's own texture is not made for that.
     """
+    from texton.methods.parts.masks import read_regions
     from texton.methods.parts.style_terms import read_styles
 
     for content in {unit.photo: task.photo(unit) for unit in task.units}.values():
-        read_styles(task, content, _named)
+        styles = read_styles(task, content, _named)
+        if task.options.mask:
+            read_regions(task.options.mask, content, styles)
         layers = (task.options.content_layer, *task.options.style_layers)
         task.network.encode(content, layers)
-
-
-def _stylized(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
-    import torch
-    import torch.nn.functional as F
-
-    from texton.images.files import as_saved, content_hash
-    from texton.methods.parts import setup
-    from texton.methods.parts.seeds import generator_for
-    from texton.methods.parts.style_terms import (
-        measure,
-        read_styles,
-        style_objective,
-        with_colors_of,
-    )
-    from texton.solve.scales import scaled
-
-    content, network, told = task.photo(unit), task.network, task.options
-    setup.check_photo(content, network)
-    if told.keep_colors and network.channels not in (1, 3):
-        raise TextonError(
-            f"{network.name} takes {network.channels} channels, of which none are colours to keep: "
-            "leave --keep-colors out"
-        )
-    styles = read_styles(task, content, _texture)
-    settings = _settings(told)
-    algorithm = setup.algorithm_for(settings)
-    compute = setup.compute_for(network, told, task.device)
-    generator = generator_for(told.seed, content_hash(content), told.statistic, None)
-    started = time.perf_counter()
-    picture, taken, trace = None, 0, []
-    loss = torch.full((1,), 2.0, device=compute.device)  # that of 2016 as it is
-    intake = network.intake((told.content_layer, *told.style_layers))
-    edge = 0 if told.is_paper or intake.only or 2 * told.bleed % intake.multiple else told.bleed
-    wide = F.pad(content, (edge,) * 4, mode="reflect")
-    plan = stages(content, told, intake)
-    for scale, count in plan:
-        small = scaled(wide, scale, intake.near)
-        objective = style_objective(small, styles, scale, network, told, compute)
-        start = _start(picture, small, told, generator, algorithm, network.mean_colour)
-        canvas = algorithm.canvas(start.to(compute.device))
-        at_scale = replace(settings, steps=count)
-        solver = setup.make_solver(network, objective, canvas, at_scale, compute, [generator], loss)
-        setup.run(solver, on_step)
-        picture = canvas.images()
-        taken += int(solver.steps[0])
-        trace += solver.traces[0]
-    assert picture is not None
-    height, width = content.shape[2:]
-    picture = picture[..., edge : edge + height, edge : edge + width]
-    picture = algorithm.finish(picture)
-    seconds = time.perf_counter() - started
-    if told.keep_colors:
-        picture = with_colors_of(content.to(picture.device), picture)
-    saved = as_saved(picture)
-    targets: StyleObjective = style_objective(content, styles, 1.0, network, told, compute)
-    before, after = (measure(targets, x, network, compute) for x in (content, saved))
-    recorded = setup.recorded_settings(METHOD.name, task, unit, settings, compute)
-    scales = {"scales": [{"scale": scale, "steps": count} for scale, count in plan]}
-    return Result(
-        image=saved[0].cpu(),
-        unit=unit,
-        figures={
-            "total": after["total"],
-            "content": _mean(after["content"]),
-            "style": _mean(after["style"]),
-            "steps": taken,
-            "starts": 1,
-        },
-        seconds=seconds,
-        trace=tuple(trace),
-        settings={**recorded, **scales, "terms": {"before": before, "after": after}},
-    )
 
 
 def _settings(told: StyleOptions) -> SolverSettings:
@@ -260,7 +234,10 @@ def stages(content: Tensor, told: StyleOptions, intake: Intake) -> list[tuple[fl
 
     if told.steps is not None or told.is_paper:
         return [(1.0, told.steps or PRESETS[told.preset].steps)]
-    every = scales(content, _COUNTS[told.preset])
+    if told.start is not None:
+        return [(1.0, _COUNTS[told.preset][-1])]
+    large = content.shape[2:].numel() > told.whole
+    every = scales(content, (_LARGE if large else _COUNTS)[told.preset])
     return every if intake.only is None else every[-1:]
 
 
@@ -286,27 +263,6 @@ def _filter_named(task: Task, content: Tensor, name: str) -> tuple[str, int]:
     if len(filters.channels) != 1:
         raise TextonError(f"'{name}' is more than one filter: name one, like {filters.layer}:4")
     return filters.layer, filters.channels[0]
-
-
-def _start(
-    picture: Tensor | None,
-    content: Tensor,
-    told: StyleOptions,
-    generator: torch.Generator,
-    algorithm: Algorithm,
-    mean_colour: Tensor,
-) -> Tensor:
-    from texton.solve.scales import resized
-
-    if picture is not None:
-        return resized(picture, content.shape[2:])
-    if told.begins_with == "content":
-        return content
-    return algorithm.start(content.shape[1:], [generator], mean_colour, 0.25)
-
-
-def _mean(terms: dict[str, float]) -> float:
-    return sum(terms.values()) / len(terms)
 
 
 def _shares(weights: tuple[float, ...], count: int, what: str) -> list[float]:

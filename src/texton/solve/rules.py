@@ -106,14 +106,18 @@ class Lbfgs:
 
     Pixels at a bound that the gradient pushes further out take no part in a step, and what the
     next step learns from is how far the clamped image really moved.
+
+    It remembers ``memory`` steps, or as many as fit into 600 MB an image, at least ``least``.
     """
 
-    memory = 20
+    memory, least = 20, 4
+    room = 600_000_000
 
     def __init__(self, canvas: Canvas, settings: SolverSettings) -> None:
         self._values = canvas.values
         self._longest = settings.learning_rate
-        self._pairs: deque[_Pair] = deque(maxlen=self.memory)
+        fit = self.room // (2 * self._values[0].nbytes)
+        self._pairs: deque[_Pair] = deque(maxlen=max(self.least, min(self.memory, fit)))
         self._last: tuple[Tensor, Tensor] | None = None
         device = self._values.device
         self._begun = torch.zeros(len(self._values), 1, dtype=torch.bool, device=device)

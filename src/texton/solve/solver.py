@@ -99,6 +99,7 @@ class Solver:
         self._arithmetic, self._views = arithmetic, views
         self._smooths = smooth and settings.tv > 0
         self.trace: list[Tensor] = []
+        self.first = 0  # of the steps: those before it were done when the canvas was kept
 
         device = canvas.values.device
         self._waits_for = device.type != "cpu"  # before its values can be read
@@ -136,7 +137,7 @@ class Solver:
         if self._opening:  # a rectifier's input, then, is a code of its own
             encode_all = self._encoder(dict.fromkeys((*layers, *self._opening.objective.layers)))
         views = self._views or self._jitter()
-        for index in range(self.settings.steps):
+        for index in range(self.first, self.settings.steps):
             first, *others = views.at(index)
             errors, gradient = self._slope(index, first, encode, encode_all, watches=True)
             for view in others:

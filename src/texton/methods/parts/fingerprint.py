@@ -94,7 +94,7 @@ def fingerprint(
     """
     import torch
 
-    from texton.methods.parts.setup import check_photo
+    from texton.methods.parts.photographs import check_photo
     from texton.network.codes import moments
     from texton.network.device import choose_compute
 

@@ -16,6 +16,7 @@ from texton.methods.method import OnStep, Task
 from texton.methods.options import Solving
 from texton.methods.parts.algorithm import Algorithm
 from texton.methods.parts.paper2016 import Algorithm2016
+from texton.methods.parts.photographs import check_photo as check_photo
 from texton.methods.result import Unit
 from texton.network.device import Compute
 from texton.solve.canvas import NO_BLEED, Bleed, Canvas, FourierCanvas
@@ -124,14 +125,6 @@ def bytes_each(network: Network, layer: str, size: Sequence[int], compute: Compu
         if name == layer:
             break
     return 3 * values * compute.dtype.itemsize
-
-
-def check_photo(image: Tensor, network: Network) -> None:
-    if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] != network.channels:
-        raise TextonError(
-            f"the photograph is {tuple(image.shape)}: {network.name} takes "
-            f"(1, {network.channels}, H, W)"
-        )
 
 
 def recorded_settings(

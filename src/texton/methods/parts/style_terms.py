@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,11 @@ from torch import Tensor
 from texton.errors import TextonError
 from texton.methods.method import Task
 from texton.methods.parts.fingerprint import Fingerprint, read_fingerprint, statistic_of
+from texton.methods.parts.masks import Regions, at_code, regions_at
 from texton.methods.parts.paper2016 import paper_terms
+from texton.methods.parts.statistics import weighted
+from texton.methods.parts.style_tiles import Look
+from texton.methods.parts.tiling import Tiling, whole_stride
 from texton.network.device import Compute
 from texton.solve.objective import CodeMatch, Objective, StatisticMatch, WeightedSum
 from texton.solve.priors import TotalVariation
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from texton.network.network import Network
 
 Style = Tensor | Fingerprint
+Targets = dict[tuple[str, int], Tensor]  # by layer and region
 TextureOf = Callable[[Task, Tensor, str], Tensor]
 
 
@@ -38,6 +43,7 @@ def measure(
 ) -> dict[str, Any]:
     """Every term of an image, unweighted, by kind and layer, in float32."""
     terms: dict[str, Any] = {"content": {}, "style": {}, "total": 0.0}
+    parts: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with torch.no_grad():
         image = image.to(compute.device)
         codes = network.encode(image, objective.layers, compute.exact())
@@ -45,7 +51,10 @@ def measure(
             value = float(term(codes, image)[0])
             terms["total"] += weight * value
             if kind in terms:
-                terms[kind][layer] = value
+                parts.setdefault((kind, layer), []).append((weight, value))
+    for (kind, layer), every in parts.items():  # several where there are regions
+        value = sum(weight * value for weight, value in every) / sum(weight for weight, _ in every)
+        terms[kind][layer] = every[0][1] if len(every) == 1 else value
     return terms
 
 
@@ -56,48 +65,121 @@ def style_objective(
     network: Network,
     told: Any,
     compute: Compute,
+    regions: Regions | None = None,
+    targets: Targets | None = None,
 ) -> StyleObjective:
     """What is minimised at a scale of the content's size.
 
     Args:
         content: (1, C, H, W), at that scale already; ``styles`` are scaled here.
         told: the options of `texton.methods.style`.
+        regions: of the content as it is here, and of the styles as they are given.
+        targets: the styles' statistics, where they are known already.
     """
     with torch.no_grad():
         code = network.encode(content, told.content_layer, compute.exact())[told.content_layer]
-        targets = _targets(styles, scale, network, told, compute)
-    weight, style_weight = told.weights
+        if targets is None:
+            targets = style_targets(styles, scale, network, told, compute, regions)
+    weight = told.weights[0]
     if told.is_paper:
-        return _objective2016(code, targets, told)
+        return _objective2016(code, {layer: x for (layer, _), x in targets.items()}, told)
     named: list[tuple[str, str, float, Objective]] = [
         ("content", told.content_layer, weight, CodeMatch(told.content_layer, code))
     ]
-    statistic = statistic_of(told.matched)
-    for layer, share in zip(told.style_layers, told.layer_shares(), strict=True):
-        term = StatisticMatch(layer, statistic, targets[layer])
-        named.append(("style", layer, style_weight * share, term))
+    weights = _position_weights(content, network, told, regions)
+    for (layer, region), share in term_weights(told, regions).items():
+        statistic = statistic_of(told.matched)
+        if weights is not None:
+            statistic = weighted(told.matched, weights[layer][region])
+        term = StatisticMatch(layer, statistic, targets[layer, region])
+        named.append(("style", layer, share, term))
     if told.tv:
         named.append(("smoothness", "", told.tv, TotalVariation()))
     return StyleObjective(named)
 
 
-def _targets(
-    styles: Sequence[Style], scale: float, network: Network, told: Any, compute: Compute
-) -> dict[str, Tensor]:
-    """The styles' statistics by layer, mixed by their shares."""
-    name = told.matched
-    targets = {layer: torch.zeros((), device=compute.device) for layer in told.style_layers}
-    intake = network.intake(told.style_layers)
-    for style, share in zip(styles, told.shares(), strict=True):
-        if isinstance(style, Fingerprint):
-            found = style.statistic(name, told.style_layers)
-        else:
-            image = intake.fitted(scaled(style, scale))
-            codes = network.encode(image, told.style_layers, compute.exact())
-            found = {layer: statistic_of(name)(codes[layer]) for layer in told.style_layers}
-        for layer in told.style_layers:
-            targets[layer] = targets[layer] + share * found[layer].to(compute.device)
+def term_weights(told: Any, regions: Regions | None) -> dict[tuple[str, int], float]:
+    """The weight of every style term, by layer and region; a region's goes with its area."""
+    areas = [1.0] if regions is None else regions.areas()
+    layers = zip(told.style_layers, told.layer_shares(), strict=True)
+    weight = told.weights[1]
+    return {(x, r): weight * share * area for x, share in layers for r, area in enumerate(areas)}
+
+
+def style_targets(
+    styles: Sequence[Style],
+    scale: float,
+    network: Network,
+    told: Any,
+    compute: Compute,
+    regions: Regions | None = None,
+    tiling: Tiling | None = None,
+) -> Targets:
+    """The styles' statistics by layer and region, mixed by their shares.
+
+    Args:
+        tiling: how images are cut that are looked at in tiles.
+    """
+    mixed = [told.shares()] if regions is None else regions.shares(told.shares())
+    keys = [(layer, region) for layer in told.style_layers for region in range(len(mixed))]
+    targets: Targets = {key: torch.zeros((), device=compute.device) for key in keys}
+    for index, style in enumerate(styles):
+        masks = None if regions is None else regions.styles[index]
+        found = _found(style, scale, network, told, compute, masks, tiling)
+        for layer, region in keys:
+            if share := mixed[region][index]:
+                own = found[layer, 0 if masks is None else region].to(compute.device)
+                targets[layer, region] = targets[layer, region] + share * own
     return targets
+
+
+def _found(
+    style: Style,
+    scale: float,
+    network: Network,
+    told: Any,
+    compute: Compute,
+    masks: Tensor | None,
+    tiling: Tiling | None,
+) -> Targets:
+    """A style's statistics by layer and region of its own."""
+    name, layers = told.matched, told.style_layers
+    if isinstance(style, Fingerprint):
+        return {(layer, 0): x for layer, x in style.statistic(name, layers).items()}
+    image = network.intake(layers).fitted(scaled(style, scale))
+    weights = None
+    if masks is not None:
+        weights = weights_of(network, layers, regions_at(masks, image.shape[2:]))
+    if tiling is not None:
+        look = Look(network, tiling, name, tuple(layers), weights)
+        return look.statistics(image, compute.exact())
+    codes = network.encode(image, layers, compute.exact())
+    if weights is None:
+        return {(layer, 0): statistic_of(name)(codes[layer]) for layer in layers}
+    return {
+        (layer, region): weighted(name, each)(codes[layer])
+        for layer in layers
+        for region, each in enumerate(weights[layer])
+        if bool(each.sum() > 0)
+    }
+
+
+def _position_weights(
+    content: Tensor, network: Network, told: Any, regions: Regions | None
+) -> dict[str, Tensor] | None:
+    if regions is None:
+        return None
+    mask = regions_at(regions.content, content.shape[2:])
+    return weights_of(network, told.style_layers, mask)
+
+
+def weights_of(network: Network, layers: Iterable[str], mask: Tensor) -> dict[str, Tensor]:
+    """How much each position of the layers' codes counts in each region, (R, M, N).
+
+    Raises:
+        TextonError: a layer's positions do not lie on a grid of whole pixels.
+    """
+    return {layer: at_code(mask, whole_stride(network, layer)) for layer in layers}
 
 
 def _objective2016(code: Tensor, targets: dict[str, Tensor], told: Any) -> StyleObjective:
@@ -172,11 +254,3 @@ def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) 
     if told.style_size and not name.endswith(".style"):
         _refuse_itself(read_style(name, network, task.size, **read), content)
     return read_style(name, network, told.style_size or task.size, **read)
-
-
-def with_colors_of(content: Tensor, picture: Tensor) -> Tensor:
-    """The picture's luma with the content's chroma (ITU-R BT.601); both (B, 3, H, W)."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=picture.device).reshape(1, 3, 1, 1)
-    light = (picture * weights).sum(1, keepdim=True)
-    chroma = content - (content * weights).sum(1, keepdim=True)
-    return (light + chroma).clamp(0, 1)

@@ -20,7 +20,7 @@ export function filterPanel({ house, unit, onClose }) {
   const size = make("select", {}, SIZES.map((one) => make("option", { value: one, selected: one === Number(remember("size-solved") ?? 128) }, `${one} pixels`)));
   const how = make("select", {}, preset.choices.map((one) => make("option", { value: one, selected: one === (remember("preset-solved") ?? preset.default) }, one)));
   const heading = make("h2", { tabindex: -1 }, "A filter");
-  const live = liveView({ slot: "explore", empty: "Choose a map. The texture that its filter extracts appears here while it is solved." });
+  const live = liveView({ slot: "explore", empty: "Choose a map. The texture that its filter extracts appears here while it is solved.", onCancel: () => abandon() });
   const again = make("button", { type: "button", class: "plain", hidden: true, onclick: () => start() }, "Solve");
   const shut = make("button", { type: "button", class: "close", "aria-label": "Close and cancel", onclick: () => { close(); onClose(); } }, "×");
   const settings = make("div", { class: "tools small" }, make("label", { class: "field" }, "Long edge", size), make("label", { class: "field" }, "Preset", how), again);

@@ -4,14 +4,15 @@ import { make, say } from "./dom.js";
 import { figureList, linePlot } from "./widgets.js";
 
 // node.start(body) asks for a work in the slot; node.show(picture) shows one that is there;
-// node.clear(text). onPicture(picture) is told of results, onRefused(error) of mistakes.
-export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = null, plot: plotted = true }) {
+// node.clear(text). onPicture(picture) is told of results, onRefused(error) of mistakes,
+// onCancel() of a click on Cancel.
+export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = null, onCancel = () => {}, plot: plotted = true }) {
   const image = make("img", { alt: "", hidden: true });
   const blank = make("p", { class: "blank" }, empty);
   const frame = make("div", { class: "frame" }, image, blank);
   const bar = make("progress", { max: 1, value: 0, "aria-label": "Progress", hidden: true });
   const state = make("p", { class: "state" });
-  const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => states.has(slot) && cancel(states.get(slot).work.id).catch(() => null) }, "Cancel");
+  const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => { if (states.has(slot)) cancel(states.get(slot).work.id).catch(() => null); onCancel(); } }, "Cancel");
   const plot = linePlot();
   const figures = make("div");
   const node = make("div", { class: "live" }, frame, bar, make("div", { class: "states" }, state, stop), plotted && plot, figures);

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from texton.cli import app as live
-from texton.cli import atlas, check, experiment, lists, naming, scan, style
+from texton.cli import atlas, check, experiment, lists, model, naming, scan, style
 from texton.cli.frames import framed
 from texton.cli.make import command_for
 from texton.cli.many import ManyValues
@@ -44,13 +44,14 @@ def app(words: Sequence[str]) -> typer.Typer:
         "experiment": experiment.experiment_command,
         "scan": scan.scan_command,
         "app": live.app_command,
+        "model": model.model_command,
         "check": check.check_command,
         "layers": lists.layers_command,
         "networks": lists.networks_command,
         "info": lists.info_command,
     }
     for name, command in others.items():
-        kind = ManyValues if name == "experiment" else None
+        kind = ManyValues if name in ("experiment", "model") else None
         asked: Command = command if name in words else _named(command.__doc__ or "")
         made.command(name, cls=kind)(asked)
     made.add_typer(atlas.app(words), name="atlas")

@@ -43,13 +43,13 @@ def framed(method: Method) -> Command:
             _Frames(method, frames, animation, values).run()
         elif animation is not None:
             raise TextonError("--animation is of --frames: name a folder of pictures or a GIF")
-        elif not values["styles"]:
-            raise TextonError("Missing argument 'STYLE...': name at least one image")
+        elif not values["styles"] and values["model"] is None:
+            raise TextonError("Missing argument 'STYLE...': name at least one image, or --model")
         else:
             one(**values)
 
     known = list(inspect.signature(one).parameters.values())
-    metavar = typer.Argument(metavar="STYLE...", help=_help_of(known, "styles"))
+    metavar = typer.Argument(metavar="[STYLE]...", help=_help_of(known, "styles"))
     found = [
         plain("styles", list[str] | None, None, metavar) if x.name == "styles" else x for x in known
     ]

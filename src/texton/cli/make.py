@@ -324,6 +324,8 @@ def _told_in_names(options: Options) -> list[str]:
             words.append("+".join(Path(str(one)).stem for one in several))
         elif declared.base is str:
             words.append(value)
+        elif declared.base is Path:
+            words.append(value.stem)
         elif value is True:
             words.append(declared.name.replace("_", "-"))
         else:

@@ -94,7 +94,11 @@ def _parameter(declared: Declared, help: str, unset: bool) -> inspect.Parameter:
     name = declared.name
     flags = [declared.flag, *([declared.spec.also] if declared.spec.also and not unset else [])]
     if declared.spec.argument:
-        return required(name, list[str], help, name[:-1].upper() + "...")
+        word = name[:-1].upper()
+        if declared.default != ():
+            return required(name, list[str], help, f"{word}...")
+        said = typer.Argument(metavar=f"[{word}]...", help=help, show_default=False)
+        return plain(name, list[str] | None, None, said)
     if declared.item is Path:
         return plain(name, list[Path] | None, None, typer.Option(*flags, help=help))
     kind = declared.base if declared.base in _PLAIN else str

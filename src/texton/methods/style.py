@@ -67,7 +67,12 @@ class StyleOptions(Solving):
         "content or noise (the paper preset's default).",
         choices=("content", "noise"),
     )
-    style_mix: tuple[float, ...] = option((), "A share per style: 0.7,0.3.", above=0, named=True)
+    style_mix: tuple[float, ...] = option(
+        (), "A share per style: 0.7,0.3.", above=0, named=True, also="--blend"
+    )
+    model: Path | None = option(
+        None, "Paint at once: a file of `texton train style`, in place of styles.", named=True
+    )
     style_size: int | None = option(
         None, "Long edge of the styles; --size by default.", low=16, high=10_000
     )
@@ -187,6 +192,12 @@ def stylize(
 
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """The photograph of every unit in the styles of the options."""
+    if task.options.model is not None:
+        from texton.methods.parts.feed_forward import check_model, painted
+
+        model = check_model(task)
+        yield from (painted(task, unit, model) for unit in task.units)
+        return
     from texton.methods.parts.stylizing import Painting
 
     for unit in task.units:
@@ -203,6 +214,11 @@ def check(task: Task) -> None:
     from texton.methods.parts.masks import read_regions
     from texton.methods.parts.style_terms import read_styles
 
+    if task.options.model is not None:
+        from texton.methods.parts.feed_forward import check_model
+
+        check_model(task)
+        return
     for content in {unit.photo: task.photo(unit) for unit in task.units}.values():
         styles = read_styles(task, content, _named)
         if task.options.mask:

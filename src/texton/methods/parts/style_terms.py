@@ -206,7 +206,7 @@ def read_styles(task: Task, content: Tensor, texture_of: TextureOf) -> list[Styl
     for layer in (told.content_layer, *told.style_layers):
         network.layer(layer)
     if not told.styles:
-        raise TextonError("no style is given: name at least one image or .style file")
+        raise TextonError("no style is given: name at least one image or .style file, or --model")
     told.shares()
     told.layer_shares()
     styles = [_read_style(task, style, content, texture_of) for style in told.styles]

@@ -20,6 +20,7 @@ from texton.methods.parts import setup
 from texton.methods.parts.colours import recoloured, with_colors_of, without_white
 from texton.methods.parts.keeping import Keeper, Kept
 from texton.methods.parts.masks import Regions, bled, read_regions, regions_at
+from texton.methods.parts.photographs import alpha_of, bits_of
 from texton.methods.parts.seeds import generator_for
 from texton.methods.parts.style_terms import (
     Style,
@@ -247,28 +248,6 @@ class Painting:
         masks = None if self.regions is None else _identity(self.regions.content)
         path = self.told.kept if self.told.resume else None
         return Keeper(path, {**self._recorded, "of_styles": of_styles, "masks": masks})
-
-
-def alpha_of(told: Any, content: Tensor) -> Tensor | None:
-    """How opaque the picture is, (H, W).
-
-    Raises:
-        TextonError: it is of another size.
-    """
-    if told.alpha is None:
-        return None
-    alpha: Tensor = told.alpha
-    if alpha.shape != content.shape[2:]:
-        raise TextonError(f"alpha is {tuple(alpha.shape)}: give (H, W) of the photograph")
-    return alpha
-
-
-def bits_of(told: Any, photo: Tensor) -> int:
-    """Of the picture's values: as many as the photograph's have, unless it is said."""
-    if told.depth is not None:
-        return int(told.depth)
-    steps = photo * 255
-    return 16 if bool(((steps - steps.round()).abs() > 1e-3).any()) else 8
 
 
 def _recoloured(style: Style, content: Tensor) -> Style:

@@ -1,0 +1,170 @@
+"""Networks that paint are trained: on what `stylize` minimises, for one style and for two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import texton
+from tests.training.recipes import CPU, write_photographs
+from texton import Network, TextonError
+from texton.learned.style_file import read_style_model
+from texton.methods.parts.style_terms import measure, style_objective
+from texton.training.photos import Photos
+from texton.training.style_options import StyleTraining
+from texton.training.style_ratio import compare
+from texton.training.styles import StyleRecipe
+from texton.training.trainer import Outcome, train
+
+LAYERS = ("relu1", "relu2")
+SMALL = {
+    "content_layer": "relu2",
+    "style_layers": LAYERS,
+    "style_size": 32,
+    "width": 4,
+    "residuals": 1,
+    "crop": 32,
+    "batch": 2,
+}
+
+
+class Shallow(nn.Module):
+    """Two rectified layers with weights that are always the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.relu1 = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()
+        self.pool, self.conv2, self.relu2 = nn.AvgPool2d(2), nn.Conv2d(8, 12, 3), nn.ReLU()
+        generator = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.copy_(0.4 * torch.randn(weight.shape, generator=generator))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.relu2(self.conv2(self.pool(self.relu1(self.conv1(x)))))
+        return out
+
+
+@pytest.fixture(scope="module")
+def shallow() -> Network:
+    return Network(Shallow(), name="shallow")
+
+
+@pytest.fixture(scope="module")
+def paintings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Red stripes, and blue ones across."""
+    folder = tmp_path_factory.mktemp("paintings")
+    stripes = (torch.arange(32) // 3 % 2).float().expand(32, 32)
+    found = []
+    for name, colour, image in (("red", 0, stripes), ("blue", 2, stripes.T)):
+        pixels = 0.2 * torch.ones(32, 32, 3)
+        pixels[..., colour] += 0.8 * image
+        path = folder / f"{name}.png"
+        Image.fromarray(pixels.clamp(0, 1).mul(255).to(torch.uint8).numpy()).save(path)
+        found.append(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photographs(tmp_path_factory.mktemp("photographs"))
+
+
+def trained(recipe: StyleRecipe, photographs: Path, out: Path, told: StyleTraining) -> Outcome:
+    return train(recipe, Photos.read(photographs, told.crop), told, out, CPU)
+
+
+@pytest.mark.parametrize("statistic", ["pmci", "gatys", "moments"])
+def test_the_loss_is_what_stylize_minimises(
+    statistic: str, shallow: Network, paintings: list[Path]
+) -> None:
+    """Of every image of a batch, each against its own content and style."""
+    told = StyleTraining.of({**SMALL, "statistic": statistic, "layer_weights": (1, 3)})
+    recipe = StyleRecipe(paintings, shallow, told, CPU)
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(4)
+    which = torch.randint(2, (3,)).tolist()
+    assert set(which) == {0, 1}
+    torch.manual_seed(4)
+    loss = float(recipe.loss(images, 0).detach())
+    totals = []
+    for image, style in zip(images, which, strict=True):
+        one = told.sought(paintings[style : style + 1])
+        texture = texton.read_image(paintings[style], 32)
+        objective = style_objective(image[None], [texture], 1.0, shallow, one, CPU)
+        with torch.no_grad():
+            shares = torch.eye(2)[style : style + 1]
+            painted = recipe.model(image[None], shares)
+        totals.append(measure(objective, painted, shallow, CPU)["total"])
+    assert loss == pytest.approx(sum(totals) / 3, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_style_is_learnt_and_compared_with_the_optimiser(
+    shallow: Network, paintings: list[Path], photographs: Path, tmp_path: Path
+) -> None:
+    told = StyleTraining.of({**SMALL, "steps": 30, "every": 15, "rate": 5e-3})
+    recipe = StyleRecipe(paintings, shallow, told, CPU)
+    made = trained(recipe, photographs, tmp_path / "two.safetensors", told)
+    model = read_style_model(made.path)
+    assert model.names == ("red", "blue") and model.header is not None
+    assert model.header.network == "shallow" and model.header.steps == 30
+    first, last = (row[-1] for row in (model.header.trace[0], model.header.trace[-1]))
+    assert last == pytest.approx(made.held, rel=1e-4) and last <= first
+    photo = {"photo": Photos.read(photographs, 32).held_crops(32)[:1]}
+    found = list(compare(model, photo, paintings, shallow, "cpu", "fast"))
+    assert [x.style for x in found] == ["red", "blue"]
+    for one in found:
+        assert one.painted["total"] < one.before["total"], "it carries something of the style"
+        assert one.ratio == one.painted["total"] / one.solved["total"] > 0.9
+    red, blue = (x.images[1].mean((1, 2)) for x in found)
+    assert red[0] - blue[0] > 0.02 and blue[2] - red[2] > 0.02, "each in its own colours"
+    with pytest.raises(TextonError, match=r"has 2 styles \(red, blue\)"):
+        next(compare(model, photo, paintings[:1], shallow))
+    other = Network(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), name="other")
+    with pytest.raises(TextonError, match="was trained on shallow"):
+        next(compare(model, photo, paintings, other))
+
+
+def test_the_same_seed_trains_the_same_network(
+    shallow: Network, paintings: list[Path], photographs: Path, tmp_path: Path
+) -> None:
+    files = []
+    for name in ("a", "b"):
+        told = StyleTraining.of({**SMALL, "steps": 3, "seed": 1})
+        recipe = StyleRecipe(paintings, shallow, told, CPU)
+        out = tmp_path / f"{name}.safetensors"
+        files.append(trained(recipe, photographs, out, told).path.read_bytes())
+    assert files[0] == files[1]
+    told = StyleTraining.of({**SMALL, "steps": 3, "seed": 2})
+    recipe = StyleRecipe(paintings, shallow, told, CPU)
+    out = trained(recipe, photographs, tmp_path / "c.safetensors", told).path
+    assert out.read_bytes() != files[0]
+
+
+def test_what_cannot_be_learnt_is_told(
+    shallow: Network, paintings: list[Path], tmp_path: Path
+) -> None:
+    told = StyleTraining.of(SMALL)
+    (tmp_path / "no.png").write_bytes(b"\x89PNG and nothing")
+    (tmp_path / "no.style").write_text("{}")
+    for names, says in (
+        ([], "no style is given"),
+        ([tmp_path / "no.png"], "no.png"),
+        ([tmp_path / "no.style"], "is not a style file"),
+        ([*paintings, tmp_path / "missing.jpg"], "missing.jpg"),
+    ):
+        with pytest.raises(TextonError, match=says):
+            StyleRecipe(names, shallow, told, CPU)
+    grey = Network(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), name="grey", channels=1)
+    with pytest.raises(TextonError, match="grey takes 1 channels"):
+        StyleRecipe(paintings, grey, told, CPU)
+    with pytest.raises(TextonError, match="relu3"):
+        other = StyleTraining.of({**SMALL, "content_layer": "relu3"})
+        StyleRecipe(paintings, shallow, other, CPU)
+    with pytest.raises(TextonError, match="3 weights for 2 style layers"):
+        StyleTraining.of({**SMALL, "layer_weights": (1, 2, 3)})

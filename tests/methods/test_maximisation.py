@@ -16,9 +16,11 @@ from tests.helpers import EXAMPLES, Run, Sleepy, assert_refused
 from texton import Network, TextonError, load_network
 from texton.evidence.format import Evidence
 from texton.images.files import read_image
-from texton.methods.maximisation import maximize
+from texton.methods.maximisation import METHOD, MaximiseOptions, maximize
+from texton.methods.method import Task
 from texton.methods.parts.classifier import class_numbers
 from texton.methods.parts.looking import field_of
+from texton.methods.result import Unit
 
 CAT = EXAMPLES / "chelsea.jpg"
 
@@ -56,8 +58,16 @@ def test_a_filter_of_a_colour_gets_its_colour() -> None:
     network = Network(nn.Sequential(conv, nn.ReLU()), mean=0.5, std=0.5)
     red, green, blue = maximize(network, "1", 0, size=32, steps=8).image.mean((1, 2)).tolist()
     assert green > 0.8 and red < 0.2 and blue < 0.2
-    assert maximize(network, "1", 0, size=32, steps=8).steps == 16
-    assert maximize(network, "1", 1, size=32, steps=8).steps == 8
+    made = maximize(network, "1", 0, size=32, steps=9)
+    assert made.steps == 9  # both trials are of them
+    assert len(made.trace) == 7 and made.starts == 2
+    edges = maximize(network, "1", 1, size=32, steps=9)
+    assert edges.steps == len(edges.trace) == 9 and edges.starts == 1
+    told = MaximiseOptions(steps=9)
+    both = METHOD.make(Task(network, (Unit("1", 1), Unit("1", 0)), {}, told, "cpu", 32))
+    for beside, alone in zip(both, (edges, made), strict=True):
+        assert torch.allclose(beside.image, alone.image, atol=2 / 255)
+    assert maximize(network, "1", 0, size=32, steps=7).starts == 1  # too few to try any
 
 
 def test_the_picture_shows_what_the_filter_answers(stripes: Network) -> None:
@@ -193,6 +203,8 @@ def test_a_class_is_maximised_where_there_are_any(net: Network) -> None:
     assert apart[0] > 0.02 and apart[1] < -0.02
     with pytest.raises(TextonError, match="no class 3: the network has 0 to 2"):
         maximize(judge, class_="3")
+    with pytest.raises(TextonError, match="names 2 classes, and this makes one picture"):
+        maximize(judge, class_=[0, "2"])
     with pytest.raises(TextonError, match="has 3 classes: give a number"):
         maximize(judge, class_="goldfish")
     with pytest.raises(TextonError, match=r"vgg19 has no classes.*holds no classifier"):

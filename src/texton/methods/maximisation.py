@@ -118,17 +118,26 @@ def maximize(
         TextonError: an unknown layer, channel, class, preset or device; numbers out of range;
             pictures too small for the layer; a class of a network without a classifier.
     """
-    if isinstance(options.get("class_"), (str, int)):
-        options["class_"] = (str(options["class_"]),)
+    if (classes := options.get("class_")) is not None:
+        several = [classes] if isinstance(classes, (str, int)) else classes
+        options["class_"] = tuple(map(str, several))
     if channel is None or isinstance(channel, int):
         unit = Unit(layer, channel)
     else:
         options["directions"], unit = {"direction": channel}, Unit(layer, direction="direction")
     told = MaximiseOptions.of(options)
     if told.class_:
-        unit, *_ = _named(told, network, [] if layer is None else [layer]) or [unit]
+        unit = _only(_named(told, network, [] if layer is None else [layer]) or [])
     task = Task(network, (unit,), {}, told, device, size)
     return next(make(task, on_step))
+
+
+def _only(units: list[Unit]) -> Unit:
+    if len(units) != 1:
+        raise TextonError(
+            f"class_ names {len(units)} classes, and this makes one picture: call it for each"
+        )
+    return units[0]
 
 
 def _named(told: MaximiseOptions, network: Network, specs: Sequence[str]) -> list[Unit] | None:

@@ -22,6 +22,10 @@ def repeated(units: Units, times: int) -> Units:
     return [unit for unit in units for _ in range(times)]
 
 
+def some(units: Units, which: list[int]) -> Units:
+    return units[which] if isinstance(units, Tensor) else [units[b] for b in which]
+
+
 def as_one(facets: list[Result]) -> Result:
     """Pictures in rows, white between them, and the means of their figures."""
     images = [facet.shown for facet in facets]

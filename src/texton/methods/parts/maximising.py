@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +20,19 @@ from texton.methods.method import OnStep
 from texton.methods.parts.answers import Answers
 from texton.methods.parts.classifier import CLASS
 from texton.methods.parts.evident import Evident
-from texton.methods.parts.facet_sheet import as_one, repeated
+from texton.methods.parts.facet_sheet import as_one, repeated, some
 from texton.methods.parts.looking import field_of, window_of, windows
 from texton.methods.parts.setup import algorithm_for, bytes_each, finished, run
-from texton.methods.parts.tints import better, flat_images, tints_worth
+from texton.methods.parts.tints import (
+    MUCH,
+    NOT_TRIED,
+    SOME,
+    TRIAL,
+    Begun,
+    brightest,
+    flat_images,
+    further,
+)
 from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.device import Compute
 from texton.solve.canvas import Canvas, FourierCanvas
@@ -106,59 +115,93 @@ class Maximisation:
     def _solve_once(
         self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
     ) -> Iterator[Result]:
-        """Every picture from noise; again from a flat colour where that does nearly as much."""
-        results = list(self._search(units, generators, on_step))
-        wanted, natural = self._wanted, self._wanted.natural is not None
-        plain = wanted.facets == 1 and not (wanted.match or natural or wanted.place)
-        if plain and wanted.layer != CLASS and self._settings.rule != "history":
-            flat = flat_images(self._network.channels, wanted.size).to(self._compute.device)
-            reached = [one.figures["activation"] or 0 for one in results]
-            again, tints = tints_worth(self.answers.to_each(flat, units), flat, reached)
-            if again:
-                part = units[again] if isinstance(units, Tensor) else [units[b] for b in again]
-                drawn = [generators[b] for b in again]
-                others = self._search(part, drawn, on_step, tints)
-                for b, other in zip(again, others, strict=True):
-                    results[b] = better(results[b], other)
-        yield from results
+        """Every picture, begun from noise, or from a flat colour where that leads further."""
+        tried = self._tried(units, generators, on_step) if self._may_be_flat else {}
+        solved: dict[int, Result] = {}
+        for steps in sorted({x.steps for x in tried.values()} | {0}):
+            which = [b for b in range(len(units)) if tried.get(b, NOT_TRIED).steps == steps]
+            begun = [tried[b] for b in which if b in tried]
+            if which:
+                own, drawn = some(units, which), [generators[b] for b in which]
+                solved |= zip(which, self._search(own, drawn, on_step, begun), strict=True)
+        yield from (solved[b] for b in range(len(units)))
+
+    @property
+    def _may_be_flat(self) -> bool:
+        """Whether a picture may begin at a flat colour: of a filter's whole map, freely sought."""
+        wanted, settings = self._wanted, self._settings
+        whole = wanted.place is None and wanted.layer != CLASS
+        free = wanted.natural is None and not wanted.match and settings.rule != "history"
+        return whole and free and settings.steps >= 2 * TRIAL
+
+    def _tried(
+        self, units: Units, generators: list[torch.Generator], on_step: OnStep | None
+    ) -> dict[int, Begun]:
+        """Those of which a flat colour does something: a quarter of the steps from grey, and where
+        that is little, one from the colour; each as far as the better has come."""
+        flat = flat_images(self._network.channels, self._wanted.size).to(self._compute.device)
+        most, colours = brightest(self.answers.to_each(flat, units), flat)
+        grey = (most > SOME).nonzero().flatten().tolist()
+        tried = self._trial(units, grey, generators, on_step)
+        tinted = [b for b, one in tried.items() if float(most[b]) > MUCH * one.reached]
+        if self._wanted.facets > 1 and tinted:
+            tinted = grey  # they hang together
+        others = self._trial(units, tinted, generators, on_step, colours)
+        return tried | {b: further(tried[b], other) for b, other in others.items()}
+
+    def _trial(
+        self,
+        units: Units,
+        which: list[int],
+        generators: list[torch.Generator],
+        on_step: OnStep | None,
+        colours: Tensor | None = None,
+    ) -> dict[int, Begun]:
+        if not which:
+            return {}
+        started = time.perf_counter()
+        settings = replace(self._settings, steps=self._settings.steps // TRIAL)
+        own, drawn = some(units, which), [generators[b] for b in which]
+        canvas = self._canvas(drawn)
+        if colours is not None and isinstance(canvas, FourierCanvas):
+            canvas.tint(colours[which])
+        solver = self._solver(own, drawn, canvas, settings)
+        run(solver, on_step)
+        with torch.no_grad():
+            codes = {self._wanted.layer: self.answers.code(canvas.images())}
+            reached = self.answers.objective(own).activation(codes).tolist()
+        seconds = (time.perf_counter() - started) / len(which)
+        steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
+        values = canvas.values.detach()
+        return {
+            b: Begun(values[i], reached[i], steps[i], starts[i], traces[i], seconds)
+            for i, b in enumerate(which)
+        }
 
     def _search(
         self,
         units: Units,
         generators: list[torch.Generator],
         on_step: OnStep | None,
-        tints: Tensor | None = None,
+        begun: Sequence[Begun] = (),
     ) -> Iterator[Result]:
         started = time.perf_counter()
-        settings, compute = self._settings, self._compute
-        maximise = self.answers.objective(units)
-        objective: Objective = maximise
-        if self._wanted.facets > 1:
-            objective = Diverse(maximise, self._wanted.diversity)
-        if self._wanted.match:
-            objective = self._match(units)
-        canvas = self._canvas(generators)
-        if tints is not None and isinstance(canvas, FourierCanvas):
-            canvas.tint(tints)
-        solver = Solver(
-            partial(self.answers.encoder, compute=compute),
-            objective,
-            canvas,
-            algorithm_for(settings).rule(canvas, settings, self._network.mean_colour, _NO_TARGET),
-            settings,
-            generators,
-            self._opening(maximise, units),
-            arithmetic=compute.arithmetic,
-            views=self._views(generators),
-        )
+        settings, canvas = self._settings, self._canvas(generators)
+        if begun:
+            settings = replace(settings, steps=settings.steps - begun[0].steps, opening=0)
+            with torch.no_grad():
+                canvas.values.copy_(torch.stack([one.values for one in begun]))
+        solver = self._solver(units, generators, canvas, settings)
         run(solver, on_step)
-        seconds = (time.perf_counter() - started) / len(units)
+        before = begun or [NOT_TRIED] * len(units)
         solved = finished(canvas.images(), settings)
         activations, transfers = self.answers.measure(solved, units)
         seen = self._beside_photographs(solved, units)
-        errors = self._errors(objective, solved) if self._wanted.match else [None] * len(units)
-        steps, starts, traces = solver.steps.tolist(), solver.starts.tolist(), solver.traces
+        errors: list[float] | list[None] = [None] * len(units)
+        if self._wanted.match:
+            errors = self._errors(solver.objective, solved)
         alpha = canvas.where() if isinstance(canvas, PhaseCanvas) else None
+        seconds = (time.perf_counter() - started) / len(units)
         for b, activation in enumerate(activations):
             dead = activation < DEAD_SHARE
             yield Result(
@@ -169,14 +212,40 @@ class Maximisation:
                     "transfer": None if dead else transfers[b] / activation,
                     **seen[b],
                     "error": errors[b],
-                    "steps": steps[b],
-                    "starts": starts[b],
+                    "steps": before[b].steps + int(solver.steps[b]),
+                    "starts": before[b].starts or int(solver.starts[b]),
                 },
                 status="dead" if dead else "ok",
-                seconds=seconds,
-                trace=tuple(traces[b]),
+                seconds=before[b].seconds + seconds,
+                trace=(*before[b].trace, *solver.traces[b]),
                 alpha=None if alpha is None else alpha[b],
             )
+
+    def _solver(
+        self,
+        units: Units,
+        generators: list[torch.Generator],
+        canvas: Canvas,
+        settings: SolverSettings,
+    ) -> Solver:
+        maximise = self.answers.objective(units)
+        objective: Objective = maximise
+        if self._wanted.facets > 1:
+            objective = Diverse(maximise, self._wanted.diversity)
+        if self._wanted.match:
+            objective = self._match(units)
+        rule = algorithm_for(settings).rule(canvas, settings, self._network.mean_colour, _NO_TARGET)
+        return Solver(
+            partial(self.answers.encoder, compute=self._compute),
+            objective,
+            canvas,
+            rule,
+            settings,
+            generators,
+            self._opening(maximise, units),
+            arithmetic=self._compute.arithmetic,
+            views=self._views(generators),
+        )
 
     def _beside_photographs(self, solved: Tensor, units: Units) -> list[dict[str, float | None]]:
         """Every map's largest activation over the filter's strongest by photographs, and the

@@ -6,18 +6,38 @@ mean of a picture moves by less than one in the logit in 64 steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
 from torch import Tensor
 
-from texton.methods.result import Result
-
+TRIAL = 4  # a quarter of the steps is tried from grey, and perhaps one from a colour
+SOME = 1.0  # of the layer's mean activation by pink noise: what a flat colour must do for that,
+MUCH = 0.5  # and of what the trial from grey reached
 _LEVELS = (0.1, 0.5, 0.9)
 _SIDE = 96
-_MUCH = 0.5  # of what the search reached: then a flat colour is worth beginning at
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A picture as far as a trial took it.
+
+    Attributes:
+        values: of its canvas.
+        reached: its activation.
+        steps: ``starts`` and ``seconds``, what was spent on it.
+    """
+
+    values: Tensor
+    reached: float
+    steps: int
+    starts: int
+    trace: list[float]
+    seconds: float
+
+
+NOT_TRIED = Begun(torch.empty(0), 0.0, 0, 0, [], 0.0)
 
 
 def flat_images(channels: int, size: tuple[int, int]) -> Tensor:
@@ -27,23 +47,23 @@ def flat_images(channels: int, size: tuple[int, int]) -> Tensor:
     return flat[..., None, None].expand(-1, -1, min(_SIDE, size[0]), min(_SIDE, size[1]))
 
 
-def tints_worth(
-    answers: Tensor, flat: Tensor, reached: Sequence[float]
-) -> tuple[list[int], Tensor]:
-    """The pictures that flat colours nearly outdo, and the colours (some, C) they answer most.
+def brightest(answers: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """What every picture's objective is of the flat colour it answers most, (B,), and that colour,
+    (B, C).
 
     Args:
-        answers: (N, B), what every picture's objective is of each flat image (N, C, H, W).
-        reached: every picture's activation.
+        answers: (N, B), what it is of each flat image (N, C, H, W).
     """
     most, which = answers.max(0)
-    again = [b for b, activation in enumerate(reached) if float(most[b]) > _MUCH * activation]
-    return again, flat[which[again], :, 0, 0]
+    return most, flat[which, :, 0, 0]
 
 
-def better(first: Result, other: Result) -> Result:
+def further(one: Begun, other: Begun) -> Begun:
     """The one with more activation, at the cost of both."""
-    a, b = first.figures, other.figures
-    best = other if (b["activation"] or 0) > (a["activation"] or 0) else first
-    spent = {key: (a[key] or 0) + (b[key] or 0) for key in ("steps", "starts")}
-    return replace(best, figures={**best.figures, **spent}, seconds=first.seconds + other.seconds)
+    best = other if other.reached > one.reached else one
+    return replace(
+        best,
+        steps=one.steps + other.steps,
+        starts=one.starts + other.starts,
+        seconds=one.seconds + other.seconds,
+    )

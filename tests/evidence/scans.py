@@ -58,7 +58,8 @@ def write_pictures(folder: Path, count: int, first: int = 0) -> Path:
 
 def asked(folder: Path, network: str, **more: Any) -> ScanAsked:
     options = NetworkOptions(network=network, device="cpu")
-    return ScanAsked(folder, options, more.get("layers"), SIZE, 4, 0)
+    reading = {key: more[key] for key in ("white", "crop") if key in more}
+    return ScanAsked(folder, options, more.get("layers"), SIZE, 4, 0, **reading)
 
 
 class Inline:

@@ -209,9 +209,28 @@ def test_a_picture_that_vanishes_is_left_out_of_its_patches(network: str, tmp_pa
 
 
 def test_other_settings_are_refused(found: Evidence, place: Path, network: str) -> None:
-    for more, says in (({"layers": "1"}, "layers"), ({"network": "vgg19@random"}, "network")):
+    for more, says in (
+        ({"layers": "1"}, "layers"),
+        ({"network": "vgg19@random"}, "network"),
+        ({"white": 300.0}, "white"),
+        ({"crop": "square"}, "crop"),
+    ):
         with pytest.raises(texton.TextonError, match=f"was begun with {says}"):
             scan(place / "pictures", found.root, **{"network": network, **more})
+
+
+def test_pictures_are_read_as_they_are_meant(place: Path, network: str, tmp_path: Path) -> None:
+    """12 bits in 16, and the middle alone."""
+    wide = np.random.default_rng(0).integers(0, 4096, (3, SIZE, 2 * SIZE), np.uint16)
+    for number, plane in enumerate(wide):
+        (tmp_path / "p").mkdir(exist_ok=True)
+        Image.fromarray(plane).save(tmp_path / "p" / f"{number}.png")
+    made = scan(tmp_path / "p", tmp_path / "e", network, white=4095.0, crop="square")
+    found = Evidence.open(tmp_path / "e")
+    image = found.read(0)
+    assert image.shape == (1, 3, SIZE, SIZE) and 0.45 < float(image.mean()) < 0.55
+    again = scan(tmp_path / "p", tmp_path / "e", network, white=4095.0, crop="square")
+    assert again.manifest.settings == made.manifest.settings
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from texton.cli import output as o
 from texton.cli.engines import EngineOptions, make_engine
 from texton.cli.parameters import command, options_from, parameters_of, plain, required
 from texton.cli.progress import progress
-from texton.methods.command import LARGEST, SMALLEST, NetworkOptions
+from texton.methods.command import LARGEST, SMALLEST, NetworkOptions, ReadingOptions
 from texton.methods.options import MAX_SEED, Options, option
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ class ScanOptions(Options):
     layers: str | None = option(None, "Names and patterns, 'relu*_2,conv5_4' [rectified layers]")
     top: int = option(16, "Strongest places kept of every filter.", low=1, high=1000)
     size: int = option(224, "Long edge in pixels.", low=SMALLEST, high=LARGEST)
+    white: float | None = ReadingOptions.declared("white", None)
+    crop: str = option(
+        "auto",
+        "auto: as the network needs it; square: the middle.",
+        choices=("auto", "square"),
+    )
     seed: int = option(0, "Draws the sampled places.", low=0, high=MAX_SEED)
 
 
@@ -42,7 +48,9 @@ def _scan(folder: Path, out: Path, as_json: bool, **values: Any) -> None:
     from texton.jobs.scan import open_scan
     from texton.jobs.scan_asked import ScanAsked
 
-    asked = ScanAsked(folder, network, told.layers, told.size, told.top, told.seed)
+    asked = ScanAsked(
+        folder, network, told.layers, told.size, told.top, told.seed, told.white, told.crop
+    )
     with open_scan(asked, out, o.tell_assumed) as scan:
         interrupted = False
         _tell_needs(scan)
@@ -67,7 +75,7 @@ def _scan(folder: Path, out: Path, as_json: bool, **values: Any) -> None:
 def _tell_needs(scan: Scan) -> None:
     """What the network's images must be, and what becomes of pictures that are not so."""
     settings, name = scan.manifest.settings, scan.manifest.network
-    if "crop" in settings:
+    if isinstance(settings.get("crop"), list):
         rows, columns = settings["crop"]
         alone = f"{name} takes images of {columns}×{rows} pixels alone"
         o.say(f"{alone}: of every picture the middle at that size")

@@ -59,7 +59,8 @@ class EvidenceManifest:
 
     Attributes:
         network_options: how the command line named the network, to load it again.
-        settings: ``size``, ``top``, ``seed``, ``device``, ``dtype``, ``memory_format``:
+        settings: ``size``, ``top``, ``seed``, ``device``, ``dtype``, ``memory_format``, and
+            how pictures are read, ``crop``, ``multiple``, ``white``, where that is told:
             figures of other settings are never mixed in.
         roots: the folders that pictures' paths start from.
         extents: which pictures there are to scan.
@@ -101,8 +102,11 @@ class EvidenceManifest:
             if not low <= take(settings, key, int) <= high:
                 raise ValueError(f"its '{key}' is out of range")
         sides = [take_optional(settings, "multiple", int) or 1]
-        if settings.get("crop") is not None:
+        if settings.get("crop") not in (None, "square"):
             sides += _pair(take(settings, "crop", list))
+        white = settings.get("white")
+        if white is not None and not (_is_number(white) and white > 0):
+            raise ValueError("its 'white' is no number above 0")
         if not all(1 <= side <= _RANGES["size"][1] for side in sides):
             raise ValueError("its 'crop' or 'multiple' is out of range")
         state = take(read, "state", str)
@@ -125,6 +129,10 @@ class EvidenceManifest:
             state=state,
             skipped=tuple(take_all(read, "skipped", int)),
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _layer(read: dict[str, Any]) -> EvidenceLayer:

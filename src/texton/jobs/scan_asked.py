@@ -28,6 +28,8 @@ class ScanAsked:
     size: int
     top: int
     seed: int
+    white: float | None = None
+    crop: str = "auto"
 
 
 def make_manifest(asked: ScanAsked, about: About) -> EvidenceManifest:
@@ -59,7 +61,8 @@ def make_manifest(asked: ScanAsked, about: About) -> EvidenceManifest:
             "top": asked.top,
             "seed": asked.seed,
             "channels": network.channels,
-            **intake.told(),
+            **intake.told(asked.crop),
+            **({} if asked.white is None else {"white": asked.white}),
             **compute.describe(),
         },
         layers=measure_layers(network, names, asked.size),
@@ -74,9 +77,12 @@ def extended(there: EvidenceManifest, asked: ScanAsked) -> EvidenceManifest:
         TextonError: it was begun with other settings.
     """
     settings, told = there.settings, asked.network.as_json()
-    keys = ("top", "seed") if "crop" in settings else ("size", "top", "seed")
+    one_size = isinstance(settings.get("crop"), list)
+    keys = ("top", "seed", "white") if one_size else ("size", "top", "seed", "white", "crop")
     asks: dict[str, Any] = {key: getattr(asked, key) for key in keys}
-    has: dict[str, Any] = {key: settings[key] for key in asks}
+    has: dict[str, Any] = {key: settings.get(key) for key in asks}
+    if not one_size:
+        has["crop"] = has["crop"] or "auto"
     for key in ("network", "weights", "pooling", "bands"):
         asks[key], has[key] = told[key] or None, there.network_options.get(key)
     if asked.layers is not None:

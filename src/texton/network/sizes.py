@@ -70,8 +70,8 @@ class Intake:
 
 
 def told_in(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What `Intake.told` told, of settings that have it among others."""
-    return {key: settings[key] for key in NEEDS if settings.get(key) is not None}
+    """What `read_image` is told beside a size, of settings that have it among others."""
+    return {key: settings[key] for key in (*NEEDS, "white") if settings.get(key) is not None}
 
 
 class Sizes:

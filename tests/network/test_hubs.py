@@ -94,6 +94,13 @@ def test_a_transformer_of_hugging_face(folders: Path, run: Run) -> None:
     "one line that says so",
 )
 @pytest.mark.slow
+def test_a_hubs_name_alone_is_known(run: Run) -> None:
+    pytest.importorskip("torchvision")
+    refused = run("layers", "--network", "resnet50@random")
+    assert_refused(refused, "did you mean 'torchvision:resnet50@random'")
+    assert_refused(run("layers", "--network", "vgg91"), "did you mean 'vgg19'?")
+
+
 @pytest.mark.parametrize(
     ("kind", "says"),
     [

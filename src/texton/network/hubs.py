@@ -15,7 +15,15 @@ from torch import nn
 
 from texton.errors import TextonError, near_names, one_line, optional
 from texton.network.inside import look_inside
-from texton.network.told import IMAGENET, Source, named, quiet, seeded, without_resizing
+from texton.network.told import (
+    IMAGENET,
+    Source,
+    named,
+    quiet,
+    random_seed,
+    seeded,
+    without_resizing,
+)
 
 _EXAMPLE = "write torchvision:resnet18 or timm:resnet18"
 _OTHER_INPUT = {
@@ -52,6 +60,23 @@ def from_torchvision(spec: str, name: str, tag: str, seed: int | None) -> Source
             preprocessing, details = {}, {"inside": str(seen), **details}
     weights = getattr(chosen, "name", "")
     return named(module, f"torchvision:{name}", preprocessing, seed, weights, details)
+
+
+def named_by_hubs(name: str) -> list[str]:
+    """``resnet50[@random]`` as those hubs would have it that are installed and have one."""
+    bare, _, tag = name.partition("@")
+    found = []
+    with contextlib.suppress(ImportError):
+        from torchvision import models
+
+        if bare in models.list_models():
+            found.append(f"torchvision:{name}")
+    with contextlib.suppress(ImportError):
+        import timm
+
+        if timm.is_model(bare) and (not tag or random_seed(tag) is not None):
+            found.append(f"timm:{name}")
+    return found
 
 
 def _check_images(name: str, home: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from texton.errors import TextonError, near_names, optional
 from texton.network.fit import misfit
+from texton.network.hubs import named_by_hubs
 from texton.network.names import FORMS as FORMS
 from texton.network.names import NETWORKS as NETWORKS
 from texton.network.network import Network
@@ -71,11 +72,18 @@ def load_network(
         source = from_spec(network, weights)
     if source is None:
         raise TextonError(
-            f"unknown network '{network}'{near_names(str(network), NETWORKS)}: use one of "
+            f"unknown network '{network}'{_meant(str(network))}: use one of "
             f"{', '.join([*NETWORKS, *FORMS])}"
         )
     told = source.preprocessing if bands is None else {**source.preprocessing, "bands": bands}
     return Network(source.module, name=source.name, details=source.details, **told)
+
+
+def _meant(name: str) -> str:
+    """What a name that is none may have been meant for, a hub's own first."""
+    if found := named_by_hubs(name):
+        return f" (did you mean {' or '.join(map(repr, found))}?)"
+    return near_names(name, NETWORKS)
 
 
 def _vgg19_network(

@@ -95,11 +95,16 @@ def test_scales(cat: Tensor) -> None:
 
 @pytest.mark.parametrize("width", [16, 48, 300])
 def test_a_scale_fits_below(width: int) -> None:
-    made = with_scale(torch.zeros(3, 20, width), (0, 5842.0), "5842 at x 3, y 4", (4, 3), 2000.0)
-    assert made.shape[2] == width and 30 <= made.shape[1] <= 80
-    strip = made[:, 20:]
+    """Words are seen to their end: what is too narrow for them is magnified."""
+    picture, words = torch.zeros(3, 20, width), "-1.2e+05 at x 1234, y 1234"
+    made = with_scale(picture, (0, 5842.0), words, (4, 3), 2000.0)
+    times = {16: 7, 48: 3, 300: 1}[width]
+    assert made.shape[2] == times * width and 10 <= made.shape[1] - times * 20 <= 60
+    strip = made[:, 20 * times :]
     assert float(strip.max()) == 1 and float(strip.std()) > 0.05
-    assert made[:, :20].any(), "there is a ring"
+    assert made[:, : 20 * times].any(), "there is a ring"
+    rows = (strip[:, strip.shape[1] // 2 :].amin(0) < 0.5).any(0)
+    assert not rows[-1], "the last letter is whole"
 
 
 def test_numbers_are_short() -> None:

@@ -24,6 +24,7 @@ _SIGNED = (
 )
 _PAPER, _INK, _MARK = "#ffffff", "#1c1c1c", "#5ef0e6"
 _DIM = 0.75
+_NARROWEST = 112  # pixels that the words below fit in at the smallest
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -82,6 +83,8 @@ def with_scale(
 ) -> Tensor:
     """A map with the scale of its colours below, (3, H, W) → (3, H + strip, W).
 
+    One too narrow for words below it is magnified, each pixel to a square.
+
     Args:
         ends: what the first and the last colour stand for; signed where the first is below 0.
         words: below the scale.
@@ -89,6 +92,10 @@ def with_scale(
         notch: the number to point at on the scale.
     """
     shown = to_pillow(picture)
+    if (times := math.ceil(_NARROWEST / shown.width)) > 1:
+        shown = shown.resize((times * shown.width, times * shown.height), Image.Resampling.NEAREST)
+        if mark is not None:  # the middle of its square
+            mark = times * (mark[0] + 0.5) - 0.5, times * (mark[1] + 0.5) - 0.5
     width, height = shown.size
     if mark is not None:
         _ring(shown, mark)

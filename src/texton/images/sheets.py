@@ -28,8 +28,8 @@ class Tile:
 
 
 def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], title: str = "") -> Image.Image:
-    """A sheet of rows ``(name, tiles)``; tiles of one size; long rows are wrapped at 16, strips
-    stand one below the other.
+    """A sheet of rows ``(name, tiles)``; long rows are wrapped at 16, strips stand one below the
+    other; columns are as wide as the widest tile, lines as high as their highest.
 
     ``title`` stands above them all.
     """
@@ -37,7 +37,8 @@ def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], title: str = "") -> I
         (name, [(tile, to_pillow(tile.image, tile.bands)) for tile in tiles])
         for name, tiles in rows
     ]
-    width, height = pictures[0][1][0][1].size
+    every = [picture for _, tiles in pictures for _, picture in tiles]
+    width, height = (max(picture.size[axis] for picture in every) for axis in (0, 1))
     size = max(11, min(20, height // 10))
     font = ImageFont.load_default(size)
     margin = max(round(font.getlength(name)) for name, _ in rows) + 3 * _GAP
@@ -49,15 +50,17 @@ def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], title: str = "") -> I
         for name, tiles in pictures
         for start in range(0, len(tiles), columns)
     ]
-    step_x, step_y = width + _GAP, height + caption
+    step_x = width + _GAP
+    heights = [max(picture.height for _, picture in tiles) for _, tiles in lines]
     head = caption if title else 0
     wide = max(margin + columns * step_x, round(font.getlength(title)) + 2 * _GAP)
-    sheet = Image.new("RGB", (wide, head + len(lines) * step_y + _GAP), _PAPER)
+    tall = head + sum(heights) + len(lines) * caption + _GAP
+    sheet = Image.new("RGB", (wide, tall), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_GAP, head / 2), title, _INK, font, "lm")
-    for line, (name, tiles) in enumerate(lines):
-        top = head + line * step_y
-        draw.text((_GAP, top + caption + height / 2), name, _INK, font, "lm")
+    top = head
+    for high, (name, tiles) in zip(heights, lines, strict=True):
+        draw.text((_GAP, top + caption + high / 2), name, _INK, font, "lm")
         for column, (tile, picture) in enumerate(tiles):
             left = margin + column * step_x
             baseline = top + caption / 2
@@ -66,6 +69,7 @@ def make_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], title: str = "") -> I
                 beside = left + font.getlength(tile.label + "  ")
                 draw.text((beside, baseline), tile.note, _QUIET, font, "lm")
             sheet.paste(picture, (left, top + caption))
+        top += high + caption
     return sheet
 
 

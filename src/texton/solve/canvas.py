@@ -83,8 +83,10 @@ class FourierCanvas(Canvas):
         device: where the spectrum lives.
         contrast: standard deviation of its numbers at first.
         loudest: the most that an image, before it is squashed into [0, 1], may vary about its mean
-            colour, root mean square over pixels (‖x‖ ≤ ρ, Erhan et al. 2009): about 2 in a
-            photograph. Without it what always rises ends in nothing but full colours.
+            colour, root mean square over pixels of the length of a colour (‖x‖ ≤ ρ, Erhan et al.
+            2009): about 2 in a photograph. Without it what always rises ends in nothing but full
+            colours; of decorrelated planes it would forbid all but greys, as colours are small in
+            photographs and large there.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class FourierCanvas(Canvas):
         scale = (self._height * self._width) ** 0.5 / frequency.clamp_min(smallest)
         self._scale = scale.to(device)[..., None]
         self._colours = colours(channels, device)
+        self._loud = self._colours.square().sum(0)[:, None, None]  # what a plane's power counts
         shape = (channels, self._height, self._width // 2 + 1, 2)
         self.values = noise(generators, shape, 0.0, contrast).to(device).requires_grad_(True)
 
@@ -131,7 +134,7 @@ class FourierCanvas(Canvas):
         if math.isinf(self._loudest):
             return
         with torch.no_grad():
-            power = (self.values * self._scale).square().sum((1, 4))
+            power = ((self.values * self._scale).square().sum(4) * self._loud).sum(1)
             power[..., 1 : (self._width + 1) // 2] *= 2  # rfft keeps one of each pair
             power[:, 0, 0] = 0  # the mean colour
             varies = power.sum((1, 2)).sqrt() / (self._height * self._width)

@@ -80,6 +80,43 @@ def test_a_step_has_its_length_whatever_the_slope() -> None:
     assert bool((moved.sign() == -gradient.sign()).all())
 
 
+def test_a_soft_slope_leaves_out_what_is_finest() -> None:
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    coarse, checks = (columns / 2.5).sin(), 1 - 2 * ((rows + columns) % 2)
+    for blur, least, most in ((0.0, 0.9, 1.1), (1.5, 3.0, 1e6)):
+        canvas = PixelCanvas(torch.zeros(1, 1, 16, 16))
+        rule = Ascent(canvas, SolverSettings(learning_rate=0.01, steps=1), blur)
+        rule.move((coarse + checks)[None, None], torch.ones(1, dtype=torch.float64))
+        moved = -canvas.values.detach()[0, 0]
+        shares = [float((moved * x).sum() / x.square().sum()) for x in (coarse, checks)]
+        assert least < shares[0] / shares[1] < most
+        assert float(moved.abs().mean()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_network_of_either_pooling_dreams_by_its_maxima(grey: torch.Tensor) -> None:
+    def network(pool: nn.Module, **details: str) -> Network:
+        conv = nn.Conv2d(3, 2, 3, padding=1, bias=False)
+        torch.manual_seed(0)
+        nn.init.normal_(conv.weight)
+        module = nn.Sequential(conv, nn.ReLU(), pool, nn.Conv2d(2, 1, 1), nn.ReLU())
+        nn.init.constant_(module[3].weight, 0.5)
+        return Network(module, name="pools", details=details)
+
+    either = network(nn.AvgPool2d(2), pooling="avg")
+    told = {"octaves": 1, "iterations": 2}
+    most, own = (dream(grey, either, "4", pools=x, **told).image for x in ("max", "own"))
+    assert not torch.equal(most, own)
+    assert torch.equal(most, dream(grey, network(nn.MaxPool2d(2)), "4", **told).image)
+    assert torch.equal(own, dream(grey, network(nn.AvgPool2d(2)), "4", **told).image)
+
+
+def test_a_layer_that_sees_things_dreams_longer(grey: torch.Tensor) -> None:
+    wide = Network(nn.Sequential(nn.Conv2d(3, 1, 1), nn.AvgPool2d(80, 16), nn.ReLU()))
+    assert dream(grey, wide, "0", octaves=1).steps == 10
+    assert dream(grey, wide, "2", octaves=1).steps == 20
+    assert dream(grey, wide, "2", octaves=1, iterations=3).steps == 3
+
+
 def test_tiles_cover_an_image_whatever_it_is_shifted_by() -> None:
     image = torch.arange(70.0 * 45).reshape(1, 1, 70, 45)
     tiles = Tiles([torch.Generator().manual_seed(0)], (70, 45), 32, 5)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _STEP = 1.5 / 255  # a pixel's mean move, as published
 _LONGEST = 300
+_STEPS, _DEEP_STEPS, _DEEP = 10, 20, 64  # pixels: a thing, not a texture, needs longer
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,31 @@ class DreamOptions(Options):
     guide: Any = option(None, "A picture whose features are looked for.", named=True, picture=True)
     octaves: int = option(4, "Sizes, from coarse to fine.", low=1, high=12, named=True)
     ratio: float = option(1.4, "Of one octave's size to the one before.", above=1, high=4)
-    iterations: int = option(10, "Steps at every size.", low=1, high=1000, named=True)
+    iterations: int | None = option(
+        None,
+        "Steps at every size; 10, or 20 of a layer that sees over 64 pixels.",
+        low=1,
+        high=1000,
+        named=True,
+    )
     strength: float = option(
         1.0, "Of a step: 1 moves a pixel by 1.5 of 255.", above=0, high=100, named=True
+    )
+    pools: str = option(
+        "max",
+        "VGG-19 dreams by max pooling, as it was trained; own: by --pooling, softer.",
+        choices=("max", "own"),
+        named=True,
     )
     zoom: int = option(0, "Frames of a flight into the dream.", low=0, high=_LONGEST, named=True)
     animation: str = option("webp", "Of --zoom: webp or gif.", choices=("webp", "gif"))
     seed: int = option(0, "The same seed gives the same picture.", low=0, high=MAX_SEED)
     dtype: str = Solving.declared("dtype", "auto")
 
-    def settings(self) -> SolverSettings:
-        """Of one octave."""
+    def settings(self, field: int) -> SolverSettings:
+        """Of one octave, of a layer with a receptive field of so many pixels."""
         return SolverSettings(
-            steps=self.iterations,
+            steps=self.iterations or (_DEEP_STEPS if field > _DEEP else _STEPS),
             learning_rate=self.strength * _STEP,
             final_rate=1.0,
             opening=0,
@@ -89,6 +102,7 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
 def _dreamed(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     from texton.images.files import as_saved, content_hash
     from texton.methods.parts.dreaming import Dreaming, closer
+    from texton.methods.parts.looking import field_of
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import check_photo, recorded_settings
     from texton.network.device import choose_compute, dtype_named
@@ -97,10 +111,12 @@ def _dreamed(task: Task, unit: Unit, on_step: OnStep | None) -> Result:
     check_photo(photo, network)
     channels = _channels(network, unit)
     guide = None if told.guide is None else task.picture(told.guide)
-    settings = told.settings()
+    settings = told.settings(field_of(network, unit.layer or ""))
     compute = choose_compute(task.device, dtype_named(told.dtype))
     compute = network.suited(compute, asked=told.dtype != "auto")
-    dreaming = Dreaming(network, unit.layer or "", channels, guide, settings, compute)
+    dreaming = Dreaming(
+        network, unit.layer or "", channels, guide, settings, compute, told.pools == "max"
+    )
     generator = generator_for(told.seed, content_hash(photo), str(replace(unit, photo=None)), None)
     started = time.perf_counter()
     dreamed = photo
@@ -179,7 +195,6 @@ METHOD = Method(
     named=_named,
     animation=lambda told: f".{told.animation}" if told.zoom else "",
     size=512,
-    about="DeepDream: LAYER strengthens all of its maps, LAYER:4,17 these. --pooling max, as "
-    "VGG-19 was trained, dreams sharper.",
+    about="DeepDream: LAYER strengthens all of its maps, LAYER:4,17 these.",
     suffix="dream",
 )

@@ -19,7 +19,7 @@ from texton.network.frozen import (
 )
 
 try:
-    from texton.network.fast import make_lean
+    from texton.network.fast import make_lean as make_lean
 except ModuleNotFoundError as error:  # the folder may be deleted: it saves time alone
     if error.name != "texton.network.fast":
         raise

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from texton.solve.blur import blurred
 from texton.solve.canvas import Canvas
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import per_image
@@ -32,10 +30,6 @@ class Historical:
         self._values = canvas.values
         self._rate, self._last = settings.learning_rate, settings.steps
         self._step = 0
-        reach = math.ceil(3 * self.blur)
-        at = torch.arange(-reach, reach + 1, device=self._values.device)
-        kernel = torch.exp(-at.square() / (2 * self.blur**2))
-        self._kernel = (kernel / kernel.sum()).to(self._values)
 
     def move(self, gradient: Tensor, rates: Tensor) -> None:
         with torch.no_grad():
@@ -47,22 +41,13 @@ class Historical:
                 return
             x = (self._values - GREY) * (1 - self.decay)
             if self._step % self.every == 0:
-                x = self._blurred(x)
+                x = blurred(x, self.blur)
                 effect = (gradient * x).sum(1).abs()
                 x = x * ~_least(x.norm(dim=1), self.small) * ~_least(effect, self.useless)
             self._values.copy_(x + GREY)
 
     def forget(self, which: Tensor) -> None:
         """It remembers nothing."""
-
-    def _blurred(self, x: Tensor) -> Tensor:
-        """Each colour by itself, edges mirrored."""
-        reach = len(self._kernel) // 2
-        kernel = self._kernel.expand(x.shape[1], 1, 1, -1)
-        for _ in range(2):
-            x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="reflect"), kernel, groups=x.shape[1])
-            x = x.mT
-        return x.contiguous()
 
 
 def _least(values: Tensor, share: float) -> Tensor:

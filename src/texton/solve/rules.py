@@ -8,8 +8,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from texton.solve.blur import blurred
 from texton.solve.canvas import Canvas
 from texton.solve.presets import SolverSettings
+
+_CASCADE = (0.5, 1.0, 2.0)  # blurs that are averaged
+_SHARP = 0.2
 
 
 class Rule(Protocol):
@@ -76,14 +80,23 @@ class Ascent:
 
     Where there is structure there is slope. Adam, which scales every pixel by itself, would change
     a flat sky as much.
+
+    Args:
+        blur: pixels that a slope is blurred by, in the last step; by a fifth of it in the first.
     """
 
-    def __init__(self, canvas: Canvas, settings: SolverSettings) -> None:
+    def __init__(self, canvas: Canvas, settings: SolverSettings, blur: float = 0.0) -> None:
         self._values = canvas.values
-        self._rate = settings.learning_rate
+        self._rate, self._steps = settings.learning_rate, settings.steps
+        self._blur, self._step = blur, 0
 
     def move(self, gradient: Tensor, rates: Tensor) -> None:
         with torch.no_grad():
+            if self._blur:
+                self._step += 1
+                sigma = self._blur * (_SHARP + (1 - _SHARP) * self._step / self._steps)
+                several = [blurred(gradient, x * sigma) for x in _CASCADE]
+                gradient = torch.stack(several).mean(0)
             size = gradient.abs().flatten(1).mean(1).clamp_min(1e-30)
             steps = (-self._rate * rates).to(gradient.dtype) / size
             self._values.addcmul_(gradient, per_image(steps, gradient))

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texton.methods.parts.looking import field_of
+from texton.methods.parts.pools import pooled_by_maximum
 from texton.network.device import Compute
 from texton.solve.canvas import PixelCanvas
 from texton.solve.maximise import Energy, Guided
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _SMALLEST = 96  # pixels: an octave under it would be nothing but border
 _TILE, _REACH = 512, 32
+_FINE = 16  # a receptive field whose textures are too fine for any blur
+_SOFT, _OF_FIELD = 1.5, 1 / 64  # pixels a slope is blurred by at most, and of what a layer sees
 _CLOSER = 0.95  # of a frame, that the next one shows
 
 
@@ -33,6 +37,7 @@ class Dreaming:
     Args:
         channels: of the layer; none are all of them.
         guide: (1, C, H, W): features to look for; None: whatever is there already.
+        by_maximum: VGG-19 pools by maximum, whatever it does else.
     """
 
     def __init__(
@@ -43,14 +48,21 @@ class Dreaming:
         guide: Tensor | None,
         settings: SolverSettings,
         compute: Compute,
+        by_maximum: bool = True,
     ) -> None:
         self._network, self._settings, self._compute = network, settings, compute
+        exact = compute.exact()
+        made = {x: pooled_by_maximum(network, x) if by_maximum else None for x in (compute, exact)}
+        self._encoder = partial(network.encoder, compute=compute, module=made[compute])
+        self._exact = network.encoder(layer, exact, made[exact])
         self._objective: Objective = Energy(layer, channels)
         if guide is not None:
             with torch.no_grad():
-                code = network.encode(guide, layer, compute.exact())[layer]
+                code = self._exact(guide)[layer]
             self._objective = Guided(layer, code, channels)
         self._layer = layer
+        field = field_of(network, layer)
+        self._blur = min(_SOFT, _OF_FIELD * field) if field > _FINE else 0.0
         self.trace: list[float] = []
         self.steps = 0
 
@@ -73,10 +85,10 @@ class Dreaming:
             canvas = PixelCanvas((base + detail).clamp(0, 1))
             tiles = Tiles([generator], size, _TILE, _REACH)
             solver = Solver(
-                partial(self._network.encoder, compute=self._compute),
+                self._encoder,
                 self._objective,
                 canvas,
-                Ascent(canvas, self._settings),
+                Ascent(canvas, self._settings, self._blur),
                 self._settings,
                 [generator],
                 arithmetic=self._compute.arithmetic,
@@ -95,8 +107,7 @@ class Dreaming:
     def energy(self, image: Tensor) -> float:
         """Of the objective, in float32."""
         with torch.no_grad():
-            codes = self._network.encode(image, self._layer, self._compute.exact())
-            return -float(self._objective(codes, image)[0])
+            return -float(self._objective(self._exact(image), image)[0])
 
 
 def octave_sizes(size: tuple[int, int], count: int, ratio: float) -> list[tuple[int, int]]:

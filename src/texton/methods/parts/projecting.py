@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from texton.errors import TextonError
+from texton.methods.parts.pools import by_maximum
 from texton.methods.parts.rectifying import BY_INPUT, RULES, Rule, Ruled
 from texton.network.device import choose_compute, in_batches
 from texton.network.frozen import cast, check_weights
@@ -109,7 +110,7 @@ class Projector:
         module = cast(network.copied(), self.compute)
         self.pooling = _pooling(network, rule)
         if self.pooling == "max" and network.details.get("pooling") != "max":
-            module = _by_maximum(module)
+            module = by_maximum(module)
         check_weights(module, network.name)
         self._encode = network.encoder(layer, self.compute, module)
 
@@ -229,16 +230,6 @@ def _pooling(network: Network, rule: str) -> str | None:
     """That with which a network that may have either is computed."""
     own = network.details.get("pooling")
     return None if own is None else {"deconv": "max", "template": "avg"}.get(rule, own)
-
-
-def _by_maximum(module: nn.Module) -> nn.Module:
-    """A copy of one's own, its average pools made max pools."""
-    for parent in list(module.modules()):
-        for name, part in list(parent.named_children()):
-            if isinstance(part, nn.AvgPool2d):
-                told = (part.kernel_size, part.stride, part.padding)
-                setattr(parent, name, nn.MaxPool2d(*told, ceil_mode=part.ceil_mode))
-    return module
 
 
 def _strongest(maps: Tensor) -> Tensor:

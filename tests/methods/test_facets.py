@@ -11,8 +11,12 @@ import torch
 from tests.evidence import scans
 from tests.helpers import Run, assert_refused
 from texton import TextonError, load_network
+from texton.evidence.format import Evidence
 from texton.methods.facets import facets
 from texton.methods.parts.clusters import clusters, silhouette
+from texton.methods.parts.faceting import Faceting
+from texton.network.device import choose_compute
+from texton.solve.presets import MAXIMISING, solver_settings
 
 
 def drawn(seed: int) -> torch.Generator:
@@ -77,6 +81,43 @@ def test_a_filter_has_a_picture_of_each_facet(scanned: tuple[str, Path]) -> None
         other.module[0].weight *= 2
     with pytest.raises(TextonError, match="is of another network"):
         facets(other, "4", 1, found)
+
+
+FAR = """
+import torch
+from torch import nn
+def make():
+    torch.manual_seed(1)
+    parts = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(8)]
+    parts += [nn.Conv2d(4, 2, 7, padding=3), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.ReLU()]
+    parts[3].bias.data.fill_(0.3)
+    return nn.Sequential(*parts), {"mean": 0.5, "std": 0.25, "input_range": 1.0, "channels": 3}
+"""
+
+
+def test_what_sees_a_thing_is_shown_it_in_the_middle(tmp_path: Path) -> None:
+    (tmp_path / "far.py").write_text(FAR)
+    spec = f"{tmp_path / 'far.py'}:make"
+    scans.scan(scans.write_pictures(tmp_path / "photos", 5), tmp_path / "found", spec)
+    network = load_network(spec)
+    made = facets(network, "4", 0, tmp_path / "found", steps=16, most=1)
+    picture = made.image[None, :, :96, :96]
+    code = network.encode(picture, "4")["4"][0, 0]
+    row, column = divmod(int(code.argmax()), code.shape[1])
+    assert abs(row - 6) <= 2 and abs(column - 6) <= 2
+    assert float(code.max()) > 1.5 * float(code.median())
+
+
+def test_patches_are_told_apart_by_what_lies_over_them(scanned: tuple[str, Path]) -> None:
+    spec, found = scanned
+    network = load_network(spec)
+    settings = solver_settings("fast", presets=MAXIMISING)
+    told = (Evidence.open(found), "1", settings, choose_compute("cpu"))
+    faceting = Faceting(network, *told)
+    code = torch.arange(96.0).reshape(1, 1, 1, 96).expand(1, 1, 96, 96)
+    inside = faceting._inside(code)
+    assert inside.shape[2:] == (faceting._field, faceting._field)
+    assert float(inside.mean()) == pytest.approx(47.5, abs=0.6)
 
 
 def test_the_command_shows_facets(run: Run, scanned: tuple[str, Path]) -> None:

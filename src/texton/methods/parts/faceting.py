@@ -21,6 +21,7 @@ from texton.methods.parts.looking import window_of, windows
 from texton.methods.parts.maximising import LOUDEST
 from texton.network.codes import check_channel
 from texton.network.device import Compute
+from texton.solve.blur import blurred
 from texton.solve.canvas import FourierCanvas
 from texton.solve.maximise import Maximise
 from texton.solve.objective import Activation
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 _STRONG = 0.5  # of the strongest: what is weaker may be anything
 _NEAREST, _GAP, _TEXTURE = 15, 4, 96
 _LARGEST = 224
+_MAGNIFIED = 8  # a patch of few pixels is not to be a dot
 _ALIVE = 100  # a map's mean is far below its peak: begun anew, a picture is no facet's
+_THING = 48  # pixels of a receptive field: what sees less shows a texture, which fills a picture
+_WIDER = 2  # the layer whose code tells patches apart sees so many times as far
 
 
 class Facets(NamedTuple):
@@ -75,6 +79,17 @@ class Faceting:
         self._field = min(field, *(intake.only or (_LARGEST,)))
         side = -(-max(self._field, _TEXTURE) // step) * step
         self.size = intake.only or (side, side)
+        self._wider = self._sees_wider()
+
+    def _sees_wider(self) -> str:
+        """The deepest rectified layer that sees no more than twice as far; or the layer itself."""
+        known = self._network.layers
+        names = list(known)
+        for name in reversed(names[names.index(self._layer) + 1 :]):
+            field = known[name].receptive_field
+            if known[name].rectifies and field and field <= _WIDER * self._field:
+                return name
+        return self._layer
 
     def facets(
         self, channel: int, most: int, generator: torch.Generator, on_step: OnStep | None
@@ -120,24 +135,46 @@ class Faceting:
         return torch.cat([F.interpolate(x, shape, mode="bilinear", antialias=True) for x in kept])
 
     def _points(self, strong: Tensor, channel: int) -> Tensor:
-        """(N, D) of length 1: the layer's mean activations by each patch, but the filter's own."""
+        """(N, D) of length 1: what a layer that sees twice as far says of each patch, on the
+        average; of the filter's own layer, if there is none, the other filters."""
         rows = []
         for patch in strong:
             wide = _in_the_middle(patch[None], self.size)
             with torch.no_grad():
-                code = self._network.encode(wide, self._layer, self._compute.exact())
-            means = code[self._layer].float().mean((2, 3))[0].cpu()
-            rows.append(torch.cat([means[:channel], means[channel + 1 :]]))
+                code = self._network.encode(wide, self._wider, self._compute.exact())[self._wider]
+            means = self._inside(code.float()).mean((2, 3))[0].cpu()
+            if self._wider == self._layer:
+                means = torch.cat([means[:channel], means[channel + 1 :]])
+            rows.append(means)
         return F.normalize(torch.stack(rows))
 
+    def _inside(self, code: Tensor) -> Tensor:
+        """The part of a code that lies over a patch in the middle, one place at least."""
+        for axis, extent in ((2, self.size[0]), (3, self.size[1])):
+            count = code.shape[axis]
+            first = math.floor((extent - self._field) / 2 * count / extent)
+            last = math.ceil((extent + self._field) / 2 * count / extent)
+            first = max(0, min(first, count - 1))
+            code = code.narrow(axis, first, max(1, min(last, count) - first))
+        return code
+
     def _solver(self, channel: int, mean: Tensor, generator: torch.Generator) -> Solver:
+        """From the mean of patches to what excites the filter: where it sees a thing, in the
+        middle of the picture; a texture everywhere."""
         compute, settings = self._compute, self._settings
-        start = _in_the_middle(_blurred(mean, self._field / 16), self.size).to(compute.device)
+        start = _in_the_middle(blurred(mean, self._field / 16), self.size).to(compute.device)
         canvas = FourierCanvas.of(start, LOUDEST)
         window = window_of(self._network, self._layer, self.size, self._field)
         most = float(self._evidence.layer(self._layer).top_value[channel, 0])
-        maximise = Maximise(self._layer, [channel], compute.device, most)
-        where = torch.ones(1, 1, 1, device=compute.device)
+        code = self._network.encode(start, self._layer, compute.exact())[self._layer]
+        where = torch.ones(1, *code.shape[2:], device=compute.device)
+        place, reach, alive = None, None, float(_ALIVE)
+        if self._field > _THING:
+            place = code.shape[2] // 2, code.shape[3] // 2
+            where = torch.zeros_like(where)
+            where[0][place] = 1
+            window, reach, alive = self.size, min(self._field // 4, 16), 1.0
+        maximise = Maximise(self._layer, [channel], compute.device, most, place)
         lift = Activation(self._network.preactivation(self._layer), [channel], where)
         return Solver(
             partial(self._network.encoder, compute=compute),
@@ -146,9 +183,9 @@ class Faceting:
             Adam(canvas, settings),
             settings,
             [generator],
-            Opening(lift, lambda codes: _ALIVE * maximise.activation(codes)),
+            Opening(lift, lambda codes: alive * maximise.activation(codes)),
             arithmetic=compute.arithmetic,
-            views=windows([generator], self._field, window),
+            views=windows([generator], self._field, window, reach=reach),
         )
 
     def _peak(self, image: Tensor, channel: int) -> float:
@@ -166,9 +203,12 @@ class Faceting:
         for index, (image, patch) in enumerate(tiles):
             left = index * right
             sheet[:, :height, left : left + width] = image
-            top = down + (height - self._field) // 2
-            across = left + (width - self._field) // 2
-            sheet[:, top : top + self._field, across : across + self._field] = patch
+            times = max(1, min(_MAGNIFIED, min(height, width) // self._field))
+            patch = patch.repeat_interleave(times, 1).repeat_interleave(times, 2)
+            side = patch.shape[1]
+            top = down + (height - side) // 2
+            across = left + (width - side) // 2
+            sheet[:, top : top + side, across : across + side] = patch
         return sheet
 
 
@@ -179,13 +219,3 @@ def _in_the_middle(patch: Tensor, size: tuple[int, int]) -> Tensor:
     top, left = (size[0] - side) // 2, (size[1] - side) // 2
     whole[..., top : top + side, left : left + side] = patch
     return whole
-
-
-def _blurred(image: Tensor, sigma: float) -> Tensor:
-    reach = max(1, min(round(3 * sigma), image.shape[2] - 1))
-    along = torch.arange(-reach, reach + 1).float()
-    kernel = (-0.5 * (along / max(sigma, 0.3)).square()).exp()
-    kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, 1, -1)
-    wide = F.pad(image, (reach, reach, reach, reach), mode="reflect")
-    rows = F.conv2d(wide, kernel, groups=image.shape[1])
-    return F.conv2d(rows, kernel.transpose(2, 3), groups=image.shape[1])

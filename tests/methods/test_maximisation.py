@@ -20,6 +20,7 @@ from texton.methods.maximisation import METHOD, MaximiseOptions, maximize
 from texton.methods.method import Task
 from texton.methods.parts.classifier import class_numbers
 from texton.methods.parts.looking import field_of
+from texton.methods.parts.tints import Begun, further
 from texton.methods.result import Unit
 
 CAT = EXAMPLES / "chelsea.jpg"
@@ -312,3 +313,12 @@ def test_an_atlas_tells_commands_that_make_its_pictures_again(run: Run, tmp_path
     assert run(*again[1:]).code == 0
     picture = next((tmp_path / "a" / "units").rglob("*.png"))
     assert torch.equal(read_image(again[-1]), read_image(picture))
+
+
+def test_a_colour_a_little_ahead_that_does_not_rise_is_left() -> None:
+    grey = Begun(torch.zeros(1), 1.9, 16, 1, [-1.9], 1.0)
+    for reached, flat, wins in ((2.5, 2.4, False), (2.5, 2.0, True), (3.0, 2.9, True)):
+        tinted = Begun(torch.ones(1), reached, 16, 2, [-reached], 1.0)
+        best = further(grey, tinted, flat)
+        assert best.trace == (tinted if wins else grey).trace
+        assert (best.steps, best.starts, best.seconds) == (32, 3, 2.0)

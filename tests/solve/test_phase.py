@@ -13,7 +13,7 @@ from tests.helpers import EXAMPLES, Run, assert_refused
 from texton import Network, TextonError
 from texton.images.files import read_image
 from texton.methods.maximisation import maximize
-from texton.methods.parts.maximising import magnitude
+from texton.methods.parts.natural import magnitude
 from texton.solve.canvas import unmixed
 from texton.solve.phase import PhaseCanvas, magnitude_of, natural_magnitude
 

@@ -173,7 +173,8 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
 
 def _of_one_layer(task: Task, wanted: list[Unit], on_step: OnStep | None) -> Iterator[Result]:
     from texton.methods.parts.evident import Evident
-    from texton.methods.parts.maximising import Maximisation, Wanted, magnitude
+    from texton.methods.parts.maximising import Maximisation, Wanted
+    from texton.methods.parts.natural import magnitude
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import compute_for, recorded_settings
     from texton.network.device import in_batches

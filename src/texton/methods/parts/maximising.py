@@ -6,16 +6,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from texton.errors import TextonError
-from texton.images.crop import cropped_planes
-from texton.images.files import read_image
-from texton.images.folder import images_in
 from texton.methods.method import OnStep
 from texton.methods.parts.answers import Answers
 from texton.methods.parts.classifier import CLASS
@@ -39,7 +34,7 @@ from texton.solve.canvas import Canvas, FourierCanvas
 from texton.solve.directions import Units
 from texton.solve.maximise import Diverse, Maximise, Place, RankMatch
 from texton.solve.objective import Activation, Objective
-from texton.solve.phase import PhaseCanvas, magnitude_of, natural_magnitude
+from texton.solve.phase import PhaseCanvas
 from texton.solve.presets import SolverSettings
 from texton.solve.solver import Opening, Solver
 from texton.solve.views import Views
@@ -147,7 +142,7 @@ class Maximisation:
         if self._wanted.facets > 1 and tinted:
             tinted = grey  # they hang together
         others = self._trial(units, tinted, generators, on_step, colours)
-        return tried | {b: further(tried[b], other) for b, other in others.items()}
+        return tried | {b: further(tried[b], other, float(most[b])) for b, other in others.items()}
 
     def _trial(
         self,
@@ -310,16 +305,3 @@ class Maximisation:
             reach = min(field // 4, 16)
             return windows(generators, field, size, reach=reach, about=self.answers.about)
         return windows(generators, field, window_of(self._network, layer, size, field))
-
-
-def magnitude(channels: int, size: Size, folder: Path | None) -> Tensor:
-    """Of a natural spectrum: of the middles of a folder's photographs, or a power of frequency.
-
-    Raises:
-        TextonError: no photographs are there, or one of them cannot be read.
-    """
-    if folder is None:
-        return natural_magnitude((channels, *size))
-    if not (files := images_in(folder)):
-        raise TextonError(f"there are no images in '{folder}'")
-    return magnitude_of(cropped_planes(read_image(x, channels=channels), size) for x in files)

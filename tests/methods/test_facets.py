@@ -117,7 +117,7 @@ def test_patches_are_told_apart_by_what_lies_over_them(scanned: tuple[str, Path]
     code = torch.arange(96.0).reshape(1, 1, 1, 96).expand(1, 1, 96, 96)
     inside = faceting._inside(code)
     assert inside.shape[2:] == (faceting._field, faceting._field)
-    assert float(inside.mean()) == pytest.approx(47.5, abs=0.6)
+    assert float(inside.mean()) == 47  # from 46 on
 
 
 def test_the_command_shows_facets(run: Run, scanned: tuple[str, Path]) -> None:

@@ -152,8 +152,9 @@ class Faceting:
         """The part of a code that lies over a patch in the middle, one place at least."""
         for axis, extent in ((2, self.size[0]), (3, self.size[1])):
             count = code.shape[axis]
-            first = math.floor((extent - self._field) / 2 * count / extent)
-            last = math.ceil((extent + self._field) / 2 * count / extent)
+            start = (extent - self._field) // 2
+            first = math.floor(start * count / extent)
+            last = math.ceil((start + self._field) * count / extent)
             first = max(0, min(first, count - 1))
             code = code.narrow(axis, first, max(1, min(last, count) - first))
         return code

@@ -99,13 +99,13 @@ class Generator(nn.Module):
         padded = F.pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode="reflect")
         output = self.architecture.output
         given = padded * 255 if output == "255" else 2 * padded - 1
-        x = F.relu(self.in1(self.conv1(given), shares))
-        x = F.relu(self.in2(self.conv2(x), shares))
-        x = F.relu(self.in3(self.conv3(x), shares))
+        x = F.relu_(self.in1(self.conv1(given), shares))
+        x = F.relu_(self.in2(self.conv2(x), shares))
+        x = F.relu_(self.in3(self.conv3(x), shares))
         for number in range(self.architecture.residuals):
             x = self.get_submodule(f"res{number + 1}")(x, shares)
-        x = F.relu(self.in4(self.deconv1(self._doubled(x)), shares))
-        x = F.relu(self.in5(self.deconv2(self._doubled(x)), shares))
+        x = F.relu_(self.in4(self.deconv1(self._doubled(x)), shares))
+        x = F.relu_(self.in5(self.deconv2(self._doubled(x)), shares))
         x = self.deconv3(x)
         if output == "255":
             x = (x / 255).clamp(0, 1)
@@ -148,9 +148,8 @@ class Norm(nn.Module):
             (shares @ rows).expand(count, -1).reshape(-1) for rows in (self.weight, self.bias)
         )
         side_by_side = x.reshape(1, count * channels, height, width)
-        normed: Tensor = F.batch_norm(
-            side_by_side, None, None, scale, shift, True, eps=self.epsilon
-        )
+        # of groups of one: the same as instance_norm in a third of its time on a CPU
+        normed = F.group_norm(side_by_side, count * channels, scale, shift, self.epsilon)
         return normed.reshape(x.shape)
 
 
@@ -163,6 +162,6 @@ class Residual(nn.Module):
         self.conv2, self.in2 = Reflected(channels, channels, 3), Norm(styles, channels)
 
     def forward(self, x: Tensor, shares: Tensor) -> Tensor:
-        inside = F.relu(self.in1(self.conv1(x), shares))
+        inside = F.relu_(self.in1(self.conv1(x), shares))
         out: Tensor = x + self.in2(self.conv2(inside), shares)
         return out

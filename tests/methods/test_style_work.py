@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -102,6 +104,20 @@ def test_the_gradient_of_tiles_is_the_whole_pictures(
     tiled, exact = slope(of_tiles, image, tiled=True)
     torch.testing.assert_close(tiled, value, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(exact, gradient, rtol=1e-4, atol=2e-7 + 1e-4 * gradient.std().item())
+
+
+@pytest.mark.slow
+def test_the_gradient_of_tiles_is_vgg19s_too(net: Network) -> None:
+    content, style = texton.read_image(CAT, 290), texton.read_image(COFFEE, 96)
+    task = Task.of(content, net, StyleOptions(styles=(style,), statistic="gatys"), device="cpu")
+    whole = Painting(task, Unit(), lambda *_: style)
+    cut = replace(task, options=StyleOptions(styles=(style,), statistic="gatys", tile_size=96))
+    tiled = Painting(cut, Unit(), lambda *_: style)
+    image = (content + 0.1 * torch.rand_like(content)).clamp(0, 1)
+    (value, gradient), (same, exact) = slope(whole, image, False), slope(tiled, image, True)
+    assert len(list(tiled._tiles.tiles(image.shape[2:]))) > 4  # type: ignore[union-attr]
+    torch.testing.assert_close(same, value, rtol=1e-4, atol=0)
+    assert (exact - gradient).norm() < 1e-3 * gradient.norm()
 
 
 def test_tiles_measure_what_the_whole_measures(
@@ -278,10 +294,21 @@ def test_a_solve_goes_on_where_it_was_kept(
     again: list[int] = []
     made = texton.stylize(photo, [paint], small, on_step=lambda x: again.append(x.index), **told)
     assert again == [5, 6] and made.steps == 6 and len(made.trace) == 6
-    assert not kept.exists()
+    finished = texton.stylize(photo, [paint], small, **told)  # as after a disk that was full
+    assert torch.equal(finished.image, made.image) and finished.trace == made.trace
     kept.write_bytes(b"broken")
     with pytest.raises(TextonError, match="damaged"):
         texton.stylize(photo, [paint], small, **told)
+
+
+def test_what_was_kept_is_gone_when_the_picture_is_there(run: Run, tmp_path: Path) -> None:
+    words = ("stylize", CAT, COFFEE, "--size", 32, "--steps", 1, "--resume", "-o", "x.png")
+    with patch("texton.methods.result.Result.save", side_effect=TextonError("a full disk")):
+        assert_refused(run(*words), "a full disk")
+    assert (tmp_path / "x.resume").exists()
+    assert run(*words).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+    assert "--resume" not in run("info", "x.png").out.strip().splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -137,6 +137,7 @@ class _Frames:
         told = options, device, size, self.reading.white, needs
         (result,) = self.method.make(Task(network, (unit,), {None: image}, *told), on_step)
         result.save(path, again)
+        o.forget(options)
         return f"{path.stem}  {result.seconds:.1f} s"
 
     def _animated(self, done: Sequence[Path]) -> Path:

@@ -139,6 +139,7 @@ class _Making:
         if done:
             if count == 1:
                 done[0][1].save(path, whole)
+                o.forget(kept)
             else:
                 self._save_sheet(done, path, whole)
             self._tell(done, path if count == 1 else None, path, places)

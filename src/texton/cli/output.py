@@ -83,6 +83,12 @@ def check_output(path: Path, force: bool, planes: bool = False, frames: str = ""
     return path
 
 
+def forget(options: Any) -> None:
+    """Take away what was kept of a solve whose picture is written."""
+    if getattr(options, "resume", False) and options.kept is not None:
+        options.kept.unlink(missing_ok=True)
+
+
 def tell(made: dict[str, Any], as_json: bool, path: Path) -> None:
     """What a command made, to stdout: one JSON object, or the path alone."""
     print(json.dumps(made, ensure_ascii=False, default=str) if as_json else path)

@@ -133,7 +133,7 @@ class Solver:
 
     def __iter__(self) -> Iterator[Step]:
         layers = self.objective.layers
-        encode = encode_all = self._encoder(layers)
+        encode = encode_all = self._encoder(layers) if layers else _nothing
         if self._opening:  # a rectifier's input, then, is a code of its own
             encode_all = self._encoder(dict.fromkeys((*layers, *self._opening.objective.layers)))
         views = self._views or self._jitter()
@@ -323,3 +323,8 @@ class Solver:
         before, now = recent[:window].mean(0), recent[window:].mean(0)
         flat = (before - now < 1e-3 * before.abs()) & (self._settles == self.settings.steps)
         return flat & (index >= self._opens_until + 3 * window)
+
+
+def _nothing(image: Tensor) -> dict[str, Tensor]:
+    """The codes of an objective that reads none."""
+    return {}

@@ -39,7 +39,9 @@ class Kept:
 
 
 class Keeper:
-    """Writes the file every half minute, reads it back, and takes it away in the end.
+    """Writes the file every half minute and in the end, and reads it back.
+
+    Whoever writes the picture takes it away: a full disk costs no more than the last step.
 
     Args:
         path: the file; None: nothing is kept.
@@ -104,11 +106,6 @@ class Keeper:
                 "with, or leave --resume out"
             )
         return kept
-
-    def drop(self) -> None:
-        """The picture is finished."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Tensor]:

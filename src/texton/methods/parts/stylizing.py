@@ -96,7 +96,6 @@ class Painting:
         saved = as_saved(picture, bits)
         before, after = self._terms(saved)
         scales = [{"scale": scale, "steps": count} for scale, count in plan]
-        self._keeper.drop()
         return Result(
             image=saved[0].cpu(),
             unit=self.unit,
@@ -198,6 +197,7 @@ class Painting:
             picture = canvas.images()
             trace += solver.traces[0]
         assert picture is not None
+        self._keeper.keep(Kept(len(plan) - 1, plan[-1][1], picture, tuple(trace)))
         return picture, trace
 
     def _begun(self, kept: Kept | None) -> tuple[Tensor | None, list[float]]:

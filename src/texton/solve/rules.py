@@ -185,6 +185,29 @@ class Lbfgs:
         return step
 
 
+class Following(Lbfgs):
+    """L-BFGS that goes on from where it is while what is sought changes: for a hand on a slider.
+
+    Curvature is for the most part the network's own: what is known of it stays.
+
+    Args:
+        first: of the longest step, the share that is made where nothing is known yet. A long one
+            would undo a picture that is nearly right.
+    """
+
+    def __init__(self, canvas: Canvas, settings: SolverSettings, first: float = 0.02) -> None:
+        super().__init__(canvas, settings)
+        self._first = first
+
+    def move(self, gradient: Tensor, rates: Tensor) -> None:
+        unknown = ~self._learnt[:, 0]
+        super().move(gradient, torch.where(unknown, rates * self._first, rates))
+
+    def turn(self) -> None:
+        """Something else is sought, or the canvas was changed: the last slope tells nothing."""
+        self._begun.fill_(False)
+
+
 def _dots(a: Tensor, b: Tensor) -> Tensor:
     """Inner products of rows: two (B, N) → (B, 1)."""
     if len(a) == 1:  # in half the time

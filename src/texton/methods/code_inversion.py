@@ -141,7 +141,7 @@ def inversion_steps(preset: str, steps: int | None) -> int:
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """An inversion for every unit: a layer of a photograph."""
     for unit in task.units:
-        yield inverted(task, unit, _change(task, unit), on_step)
+        yield inverted(task, unit, change(task, unit), on_step)
 
 
 def inverted(task: Task, unit: Unit, modify: Modify | None, on_step: OnStep | None) -> Result:
@@ -195,7 +195,7 @@ def check(task: Task) -> None:
         task.picture(task.options.style)
 
 
-def _change(task: Task, unit: Unit) -> Modify | None:
+def change(task: Task, unit: Unit) -> Modify | None:
     """What the options do to a code."""
     told, network, layer = task.options, task.network, unit.layer or ""
     if told.modify == "none":

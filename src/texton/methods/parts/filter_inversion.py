@@ -25,7 +25,7 @@ from texton.methods.parts.setup import (
 from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.codes import check_channel, energy_shares, total_map
 from texton.network.device import Compute, in_batches
-from texton.solve.canvas import NO_BLEED, Bleed
+from texton.solve.canvas import NO_BLEED, Bleed, Canvas
 from texton.solve.directions import Directions, Shares, Units, share_vector
 from texton.solve.objective import Activation, FeatureMapMatch
 from texton.solve.presets import SolverSettings
@@ -130,21 +130,29 @@ class FilterInversion:
         self, units: Units, generators: list[torch.Generator], settings: SolverSettings
     ) -> Solver:
         """The solver of a batch of filters or directions, about to begin."""
-        objective = FeatureMapMatch(self._layer, units, self._wide_total)
-        lift = Activation(self._network.preactivation(self._layer), units, self._wide_total)
+        objective, opening = self.sought(units)
         return make_solver(
             self._network,
             objective,
-            make_canvas(
-                self._network, self._photo, generators, settings, self._compute, False, self._bleed
-            ),
+            self.canvas(generators, settings),
             settings,
             self._compute,
             generators,
             objective.target_square,
-            Opening(lift, objective.achieved),
+            opening,
             smooth=True,
         )
+
+    def sought(self, units: Units) -> tuple[FeatureMapMatch, Opening]:
+        """What is minimised for a batch, and how a silent one is brought to life."""
+        objective = FeatureMapMatch(self._layer, units, self._wide_total)
+        lift = Activation(self._network.preactivation(self._layer), units, self._wide_total)
+        return objective, Opening(lift, objective.achieved)
+
+    def canvas(self, generators: list[torch.Generator], settings: SolverSettings) -> Canvas:
+        """Noise to start from, with the bleed."""
+        told = settings, self._compute, False, self._bleed
+        return make_canvas(self._network, self._photo, generators, *told)
 
     def solve(
         self, units: Units, generators: list[torch.Generator], on_step: OnStep | None

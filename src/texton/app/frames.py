@@ -23,8 +23,10 @@ class Pace:
     The first of each side is free: it is what somebody waits for.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, share: float = SHARE
+    ) -> None:
+        self._clock, self._share = clock, share
         self._started = clock()
         self._last: dict[str | None, float] = {}
         self._cost = self._longest = 0.0
@@ -35,7 +37,7 @@ class Pace:
             return True
         if now - self._last[side] < INTERVAL:
             return False
-        return self._cost + self._longest <= SHARE * (now - self._started)
+        return self._cost + self._longest <= self._share * (now - self._started)
 
     def spent(self, seconds: float, side: str | None = None) -> None:
         """A frame was made, in so many seconds."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from texton.app.frames import Pace, data_url
+from texton.app.frames import SHARE, Pace, data_url
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,10 +38,15 @@ class Told:
         post: Callable[[dict[str, Any]], None],
         check: Callable[[], None],
         clock: Callable[[], float] = time.perf_counter,
+        share: float = SHARE,
     ) -> None:
         self._post, self.check, self._clock = post, check, clock
         self._started = clock()
-        self._pace = Pace(clock)
+        self._pace = Pace(clock, share)
+
+    def beside(self, count: int) -> Told:
+        """For one of so many solved by turns: none takes the other's share of frames."""
+        return Told(self._post, self.check, self._clock, SHARE / count)
 
     def frame(
         self,

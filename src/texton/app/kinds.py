@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from texton.app.desk import DeskRun
+from texton.app.duel import Duel
 from texton.app.forms import Mistake
 from texton.app.house import House
 from texton.app.method_run import MethodRun
 from texton.app.work import Run
 
-KINDS: dict[str, Callable[[Mapping[str, Any], House], Run]] = {}
+KINDS: dict[str, Callable[[Mapping[str, Any], House], Run]] = {
+    "desk": lambda body, house: DeskRun.of(body, MethodRun.of(body, house)),
+    "duel": lambda body, house: Duel.of(body, lambda side: MethodRun.of(side, house)),
+}
 
 
 def run_of(body: Mapping[str, Any], house: House) -> Run:

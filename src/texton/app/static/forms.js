@@ -39,6 +39,7 @@ export function mount(root, house) {
     form = methodForm(method, house, common, request, (told) => {
       after.replaceChildren();
       live.clear("");
+      live.plot.measure = method.figures.some((one) => one.key === "error") ? "error" : "objective";
       live.start(told, method.name);
       if (panel.getBoundingClientRect().top > innerHeight - 160) panel.scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
     });
@@ -86,7 +87,8 @@ export async function reopen(file, house) {
 
 export function saving(picture) {
   const name = `${picture.method}${picture.unit?.layer ? `-${picture.unit.layer}` : ""}${Number.isInteger(picture.unit?.channel) ? `-${picture.unit.channel}` : ""}.png`;
-  return make("p", { class: "saving" }, make("a", { class: "button", href: `/api/pictures/${picture.id}.png`, download: name }, "Save PNG"), make("a", { class: "button", href: "#history" }, "History"));
+  return make("p", { class: "saving" }, make("a", { class: "button", href: `/api/pictures/${picture.id}.png`, download: name }, "Save PNG"),
+    (picture.beside ?? []).map((url) => make("a", { class: "button", href: url, download: "" }, `Save ${url.split("?")[0].split(".").at(-1)}`)), make("a", { class: "button", href: "#history" }, "History"));
 }
 
 // {node, refuse(error), stop()}; onMake(body of the request).

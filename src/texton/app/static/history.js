@@ -62,10 +62,20 @@ export function mount(root, house) {
     detail.replaceChildren(
       make("div", { class: "seen" }, scene, make("label", { class: "field beside" }, "Compare with", select)),
       make("div", { class: "facts" }, make("h2", { tabindex: -1 }, name(one)), make("p", { class: "quiet" }, one.caption), facts(one), settings(one),
-        make("div", { class: "acts" }, saving(one).firstChild,
+        make("div", { class: "acts" }, [...saving(one).children].slice(0, -1),
+          moving(one) && make("button", { type: "button", class: "plain", "aria-pressed": "false", onclick: (event) => play(event.currentTarget) }, "Play"),
           make("button", { type: "button", class: "plain", onclick: () => again(one) }, "Change and make again"),
           make("button", { type: "button", class: "plain danger", onclick: () => erase(one) }, "Delete")),
         copyRow("Again as a command", one.command), copyRow("Again in Python", one.python)));
+  }
+
+  // An animation that was made beside the picture, in its place: on demand, as it moves.
+  const moving = (one) => (one.beside ?? []).find((url) => /\.(webp|gif)(\?|$)/.test(url));
+  function play(button) {
+    const one = pictures.find((picture) => picture.id === chosen), playing = button.getAttribute("aria-pressed") !== "true";
+    detail.querySelector(".scene img").src = playing ? moving(one) : one.url;
+    button.setAttribute("aria-pressed", String(playing));
+    button.textContent = playing ? "Stop" : "Play";
   }
 
   // What a picture can be compared with: its photograph, and every other.

@@ -17,6 +17,7 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
   const figures = make("div");
   const node = make("div", { class: "live" }, frame, bar, make("div", { class: "states" }, state, stop), plotted && plot, figures);
   node.frame = frame;
+  node.plot = plot;
   let named = "", begun = null;
 
   function busy(going) {

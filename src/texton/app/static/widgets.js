@@ -65,7 +65,8 @@ export function compareStage(left, right, { width, height }) {
   return node;
 }
 
-// Error and achieved over steps. node.add(step, error, achieved), node.clear().
+// Error and achieved over steps. node.add(step, error, achieved), node.clear(); node.measure is
+// what the error is called.
 export function linePlot(label = "Error, and how much is achieved, over the steps") {
   const W = 300, H = 84;
   const lines = { error: make("polyline", { class: "error" }), achieved: make("polyline", { class: "achieved" }) };
@@ -74,6 +75,7 @@ export function linePlot(label = "Error, and how much is achieved, over the step
   const told = { error: make("span"), achieved: make("span") };
   const node = make("div", { class: "plot", hidden: true }, svg, make("p", { class: "key" }, told.error, told.achieved));
   let points = [];
+  node.measure = "error";
 
   function draw() {
     const last = points.at(-1), first = points[0].step, reach = Math.max(1, last.step - first);
@@ -83,7 +85,7 @@ export function linePlot(label = "Error, and how much is achieved, over the step
     const at = (one, share) => `${(W * (one.step - first) / reach).toFixed(1)},${(H - 4 - (H - 8) * share).toFixed(1)}`;
     lines.error.setAttribute("points", points.filter((one) => Number.isFinite(one.error)).map((one) => at(one, (one.error - low) / span)).join(" "));
     lines.achieved.setAttribute("points", points.filter((one) => Number.isFinite(one.achieved)).map((one) => at(one, one.achieved / most)).join(" "));
-    told.error.textContent = Number.isFinite(last.error) ? `error ${brief(last.error)}` : "";
+    told.error.textContent = Number.isFinite(last.error) ? `${node.measure} ${brief(last.error)}` : "";
     told.achieved.textContent = Number.isFinite(last.achieved) ? `achieved ${(100 * last.achieved).toFixed(1)} %` : "";
   }
 

@@ -292,6 +292,7 @@ def test_folders_are_hidden_and_nothing_else() -> None:
     shown = hidden.text("'/home/me/h/photos/0123.picture' is cut; see /usr/lib/x.py line 3")
     assert shown == "'cat.png' is cut; see x.py line 3"
     assert hidden.text(r"C:\Users\me\x.pth fails") == "x.pth fails"
+    assert hidden.text("cannot read '/home/me/My Nets/a b.pth': no") == "cannot read 'a b.pth': no"
     for plain in (
         "48/32 pixels",
         "use 1/2",

@@ -9,6 +9,7 @@ from typing import Any
 
 # A slash or a drive that no word, address or option stands before, and folders after it.
 _POSIX = re.compile(r"(?<![\w:/.<~-])~?/(?:[^\s/'\"<>|,;:()]+/)+")
+_QUOTED = re.compile(r"(['\"])(?:~?/|[A-Za-z]:[\\/])[^'\"\n]*[\\/]([^'\"\\/\n]*)\1")  # spaces too
 _WINDOWS = re.compile(r"(?<![\w/])[A-Za-z]:\\(?:[^\\/:*?\"<>|\r\n']+\\)+")
 
 
@@ -27,7 +28,7 @@ class Hidden:
         for path in sorted(self._names, key=len, reverse=True):
             if path in text:
                 text = text.replace(path, self._names[path])
-        return _WINDOWS.sub("", _POSIX.sub("", text))
+        return _WINDOWS.sub("", _POSIX.sub("", _QUOTED.sub(r"\1\2\1", text)))
 
     def settings(self, value: Any) -> Any:
         """The same of everything in a picture's settings."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -72,6 +73,7 @@ def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
     class Paints(Options):
         model: Path | None = option(None, "Of a model.", holds="style")
         place: Path | None = option(None, "A folder.")
+        styles: tuple[Any, ...] = option((), "Pictures.", argument=True, picture=True)
 
     method = replace(methods()["stylize"], options=Paints)
     (tmp_path / "wave.safetensors").write_bytes(b"x")
@@ -83,12 +85,14 @@ def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
         (tmp_path / f"{kind}.safetensors").write_bytes(content)
     models = small_house(tmp_path, [], models=tmp_path).models
     assert list(models) == ["decoder.safetensors", "style.safetensors", "wave.safetensors"]
-    (field,) = method_json(method, models)["options"]
+    field, styles = method_json(method, models)["options"]
+    assert not styles["required"], "a model may take their place"
     assert (field["kind"], field["choices"]) == (
         "choice",
         ["style.safetensors", "wave.safetensors"],  # of the last its file does not tell
     )
-    assert method_json(method, {})["options"] == []
+    (styles,) = method_json(method, {})["options"]
+    assert styles["required"]
 
     def none(name: str) -> Path:
         raise AssertionError
@@ -96,6 +100,8 @@ def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
     files = Files(none, models)
     chosen = options_of(method, {"model": "style.safetensors"}, files)
     assert chosen == Paints(model=models["style.safetensors"].file)
+    with pytest.raises(TextonError, match="styles is needed"):
+        options_of(method, {}, files)
     for wrong in ("decoder.safetensors", "/etc/passwd", "../x", 3, ["wave.safetensors"], "wave"):
         with pytest.raises(TextonError, match="trained model"):
             options_of(method, {"model": wrong}, files)
@@ -107,7 +113,9 @@ def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
 def test_no_form_takes_a_file(name: str) -> None:
     for declared in declarations(methods()[name].options):
         kind = kind_of(declared)
-        if declared.base is Path or declared.item is Path or declared.spec.holds:
+        if declared.spec.picture and not declared.spec.holds:
+            assert kind in ("picture", "pictures", None)
+        elif declared.base is Path or declared.item is Path or declared.spec.holds:
             assert kind in (None, "model")
         else:
             assert kind is not None or declared.spec.hidden, f"{name} {declared.name}"

@@ -44,7 +44,10 @@ class Files:
 
 def method_json(method: Method, models: Mapping[str, Model]) -> dict[str, Any]:
     """A method as the page knows it: its words, its form, its figures."""
-    forms = (option_json(x, models) for x in declarations(method.options))
+    declared = declarations(method.options)
+    forms = [form for x in declared if (form := option_json(x, models)) is not None]
+    if any(x.spec.argument for x in declared) and _models_of(method, models):
+        forms = [{**form, "required": False} for form in forms]  # a model may take their place
     return {
         "name": method.name,
         "title": method.title,
@@ -53,9 +56,15 @@ def method_json(method: Method, models: Mapping[str, Model]) -> dict[str, Any]:
         "axes": list(method.axes),
         "size": method.size,
         "names_units": method.named is not None,
-        "options": [form for form in forms if form is not None],
+        "options": forms,
         "figures": [_figure(x) for x in method.shown()],
     }
+
+
+def _models_of(method: Method, models: Mapping[str, Model]) -> list[str]:
+    """The options of a method's form that take a trained model."""
+    every = declarations(method.options)
+    return [x.name for x in every if kind_of(x) == "model" and option_json(x, models)]
 
 
 def _figure(figure: Figure) -> dict[str, Any]:
@@ -138,10 +147,13 @@ def options_of(method: Method, said: Mapping[str, Any], files: Files) -> Options
             values[name] = _value(known[name], value, files)
         except TextonError as error:
             raise Mistake(str(error), name) from None
+    modelled = any(values.get(name) for name in _models_of(method, files.models))
     for name, declared in known.items():
         if declared.spec.holds == "evidence" and files.evidence is not None:
             values[name] = files.evidence
-        elif name not in values and declared.spec.argument and not declared.default:
+        elif modelled and declared.spec.argument:
+            continue
+        elif not values.get(name) and declared.spec.argument and not declared.default:
             raise Mistake(f"{name.replace('_', ' ')} is needed: choose one or more", name)
         elif name not in values and declared.default is None and not _unset(declared):
             raise Mistake(f"{name.replace('_', ' ')} is needed: say it", name)

@@ -71,7 +71,10 @@ class StyleOptions(Solving):
         (), "A share per style: 0.7,0.3.", above=0, named=True, also="--blend"
     )
     model: Path | None = option(
-        None, "Paint at once: a file of `texton train style`, in place of styles.", named=True
+        None,
+        "Paint at once: a file of `texton train style`, in place of styles.",
+        named=True,
+        holds="style",
     )
     style_size: int | None = option(
         None, "Long edge of the styles; --size by default.", low=16, high=10_000

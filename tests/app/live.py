@@ -48,7 +48,7 @@ class Browser:
         self._streams: list[httpx.Response] = []
 
     def get(self, path: str, **params: Any) -> httpx.Response:
-        return self.client.get(path, params=params)
+        return self.client.get(path, params=params or None)
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

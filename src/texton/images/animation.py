@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from texton.images.pixels import to_pillow
 from texton.images.place import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIXES = {"webp": ".webp", "gif": ".gif"}
 _MILLISECONDS = 80
@@ -23,6 +24,8 @@ def write_animation(
     Raises:
         TextonError: the disk does not take it.
     """
+    from texton.images.pixels import to_pillow  # here: a command line reads SUFFIXES without torch
+
     first, *others = [to_pillow(frame, bands) for frame in frames]
     buffer = io.BytesIO()
     told = {"save_all": True, "append_images": others, "duration": _MILLISECONDS, "loop": 0}

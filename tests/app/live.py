@@ -137,5 +137,6 @@ def serving(house: House, grace: float = 0.4) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{bound.getsockname()[1]}"
         finally:
+            house.leaving.set()
             server.should_exit = True
             thread.join(WAIT)

@@ -247,7 +247,8 @@ def test_too_many_works_of_one_browser_are_refused(
 
 def test_the_first_page_does_not_wait_for_torch(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from starlette.testclient import TestClient; import texton.cli;"
+        "import sys, pathlib; from starlette.testclient import TestClient;"
+        "from texton.cli.commands import app; app(['app']);"
         "from texton.app.house import Given, House; from texton.app.server import make_app;"
         "client = TestClient(make_app(House(Given(pathlib.Path('h')))), base_url='http://localhost');"
         "assert client.get('/').status_code == client.get('/api/house').status_code == 200;"
@@ -275,7 +276,7 @@ def test_the_command_prints_where_it_is_and_ends_with_ctrl_c(
 ) -> None:
     opened: list[str] = []
 
-    def asked(app: Any, bound: socket.socket) -> None:
+    def asked(app: Any, bound: socket.socket, leave: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("texton.web.server.serve", asked)

@@ -103,7 +103,7 @@ def test_who_may_ask_goes_by_what_is_bound(
     fake_atlas(tmp_path / "atlas", [("relu1_1", 1)], ["cat"])
     statuses = []
 
-    def asked(app: Any, bound: socket.socket) -> None:
+    def asked(app: Any, bound: socket.socket, leave: object) -> None:
         with TestClient(app) as client:
             for host in ("evil.example", "127.0.0.1"):
                 statuses.append(client.get("/", headers={"host": host}).status_code)

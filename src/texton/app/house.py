@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -58,6 +59,7 @@ class House:
 
     def __init__(self, given: Given, log: Callable[[str], None] | None = None) -> None:
         self.given, self.log = given, log or _to_stderr
+        self.leaving = threading.Event()  # set where the server ends, and all connections with it
         self.hidden = Hidden()
         if len(Path.home().parts) > 2:
             self.hidden.know(Path.home(), "~")

@@ -80,7 +80,7 @@ def make_app(
                 async with atlas.router.lifespan_context(atlas):
                     yield
         finally:
-            server.closing = True
+            house.leaving.set()
             await run_in_threadpool(server.worker.close)
 
     async def nothing(request: Request, error: Exception) -> Response:
@@ -100,7 +100,6 @@ class Server:
 
     def __init__(self, house: House, keys: Keys, grace: float = GRACE) -> None:
         self.house, self.keys = house, keys
-        self.closing = False
         self._maps = MapMaker(house)
 
         def keep(work: Work, result: Any) -> dict[str, Any]:
@@ -214,7 +213,7 @@ class Server:
         number = visitor_of(request).session
         self.sessions.of(number)  # refused before the stream begins
         self.sessions.watched(number)
-        stream = self.sessions.events(number, lambda: self.closing)
+        stream = self.sessions.events(number, self.house.leaving.is_set)
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from texton.errors import TextonError
 
 if TYPE_CHECKING:
     from texton.app.house import House
+    from texton.atlas.site.follow import Follower
 
 Photos = Annotated[
     list[Path] | None,
@@ -62,7 +63,7 @@ def app_command(
     chosen = NetworkOptions(network=network, weights=weights, device=device)
     folder = history or _usual_history()
     given = Given(folder, photos or (), chosen, evidence, models, device, atlas=atlas is not None)
-    beside = None if atlas is None else _atlas(atlas)
+    follower = None if atlas is None else _follower(atlas)
     house = House(given)
     with listen(host, port) as bound:
         name, number = bound.getsockname()[:2]
@@ -74,7 +75,12 @@ def app_command(
             opening = threading.Timer(0.2, webbrowser.open, [address])
             opening.daemon = True
             opening.start()
-        serve(make_app(house, name, beside), bound)
+        beside = None
+        if follower is not None:
+            from texton.atlas.site.serve import site_app
+
+            beside, follower.leaving = site_app(follower), house.leaving
+        serve(make_app(house, name, beside), bound, house.leaving.set)
 
 
 def _reached(name: str) -> str:
@@ -97,10 +103,8 @@ def _usual_history() -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "texton" / "app"
 
 
-def _atlas(folder: Path) -> Any:
-    """An atlas's pages."""
+def _follower(atlas: Path) -> Follower:
     from texton.atlas.site.follow import Follower
-    from texton.atlas.site.serve import site_app
     from texton.jobs.store import Store
 
-    return site_app(Follower(Store.open(folder), None, None))
+    return Follower(Store.open(atlas), None, None)

@@ -106,7 +106,7 @@ def serve_command(
         name, number = bound.getsockname()[:2]
         print(f"http://{f'[{name}]' if ':' in name else name}:{number}/", flush=True)
         print("Ctrl-C ends it", file=sys.stderr)
-        serve(make_app(follower, name), bound)  # 127.1 is bound as 127.0.0.1
+        serve(make_app(follower, name), bound, follower.leaving.set)  # 127.1 is bound as 127.0.0.1
 
 
 def compare_command(

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,13 +76,22 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(app: App, bound: socket.socket) -> None:
-    """Serve until Ctrl-C, which is raised again as in any other command."""
+def serve(app: App, bound: socket.socket, leave: Callable[[], object] = lambda: None) -> None:
+    """Serve until Ctrl-C, which is raised again as in any other command.
+
+    Args:
+        leave: is called at Ctrl-C; connections that would never end by themselves end then.
+    """
     with optional("atlas"):
         import uvicorn
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-    uvicorn.Server(config).run(sockets=[bound])
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            leave()
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    Server(config).run(sockets=[bound])
 
 
 def is_loopback(host: str) -> bool:

@@ -62,6 +62,7 @@ class Follower:
         self._finished = 0  # pieces of news when the pace was measured
         self._clients = 0
         self._told: set[str] = set()
+        self.leaving = threading.Event()  # set where the server ends, and all connections with it
 
     @property
     def site(self) -> Site:

@@ -80,7 +80,7 @@ async def _events(follower: Follower, since: str) -> AsyncIterator[str]:
     run, told, silent = follower.spell(0), None, 0.0
     position = follower.position(since)
     with follower.client():
-        while position is not None and run == follower.spell(0):
+        while position is not None and run == follower.spell(0) and not follower.leaving.is_set():
             news = follower.news(position)
             if news.units or news.status != told:
                 data = json.dumps({"units": news.units, "status": news.status})
@@ -91,4 +91,5 @@ async def _events(follower: Follower, since: str) -> AsyncIterator[str]:
                 silent = 0.0
             await asyncio.sleep(_PAUSE)
             silent += _PAUSE
-    yield "event: changed\ndata: {}\n\n"
+    if not follower.leaving.is_set():
+        yield "event: changed\ndata: {}\n\n"

@@ -45,14 +45,15 @@ class Blur:
 
 
 def write_photographs(folder: Path, count: int = 12, side: int = 48) -> Path:
-    """Different pictures: a colour each, with a slope of another."""
+    """Different pictures: from a colour to another, striped, with a little noise."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(7)
     slope = torch.linspace(0, 1, side)[:, None, None]
     for number in range(count):
         colours = torch.rand(2, 3, generator=generator)
-        noise = 0.2 * torch.rand(side, side, 3, generator=generator)
-        pixels = (slope * colours[0] + (1 - slope) * colours[1]).expand(side, side, 3) + noise
+        noise = 0.05 * torch.rand(side, side, 3, generator=generator)
+        stripes = 0.2 * torch.sin(torch.arange(side) / (2 + number % 5))[None, :, None]
+        pixels = slope * colours[0] + (1 - slope) * colours[1] + stripes + noise
         values = pixels.clamp(0, 1).mul(255).to(torch.uint8).numpy()
         Image.fromarray(values).save(folder / f"{number:02}.png")
     return folder

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.files import content_hash
-from texton.methods.code_inversion import Inverting, change
+from texton.methods.code_inversion import change
 from texton.methods.directions import Directed, shares_of
+from texton.methods.inversions import Inverting
 from texton.methods.method import Task
 from texton.methods.mixing import MixOptions
 from texton.methods.parts.filter_inversion import FilterInversion

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from texton.cli import app as live
-from texton.cli import atlas, check, experiment, lists, model, naming, scan, style
+from texton.cli import atlas, check, experiment, lists, model, naming, scan, style, train
 from texton.cli.frames import framed
 from texton.cli.make import command_for
 from texton.cli.many import ManyValues
@@ -55,6 +55,7 @@ def app(words: Sequence[str]) -> typer.Typer:
         asked: Command = command if name in words else _named(command.__doc__ or "")
         made.command(name, cls=kind)(asked)
     made.add_typer(atlas.app(words), name="atlas")
+    made.add_typer(train.app(words), name="train")
     return made
 
 

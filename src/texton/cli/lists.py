@@ -67,13 +67,11 @@ def networks_command(as_json: o.Json = False) -> None:
 
 
 def info_command(
-    file: Annotated[Path, typer.Argument(help="A PNG that texton made.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="What texton made.", show_default=False)],
     as_json: o.Json = False,
 ) -> None:
-    """Print how a picture was made, and the command that makes it again."""
-    from texton.images.files import read_settings
-
-    settings = read_settings(file)
+    """Print how a picture or a trained network was made, and the command that makes it again."""
+    settings = _told_in(file)
     if settings is None:
         raise TextonError(f"'{file}' carries no settings: texton did not make it, or not this copy")
     if as_json:
@@ -87,6 +85,16 @@ def info_command(
         print(f"  {_unit(unit, settings.get('method'))}")
     if isinstance(command, str) and command.isprintable():  # it stands in the file as anyone likes
         print(command)
+
+
+def _told_in(file: Path) -> dict[str, Any] | None:
+    from texton.learned.file import SUFFIX, read_header
+
+    if file.suffix.lower() == SUFFIX:
+        return read_header(file).told()
+    from texton.images.files import read_settings
+
+    return read_settings(file)
 
 
 def _unit(unit: Any, method: Any) -> str:

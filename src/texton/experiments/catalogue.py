@@ -5,6 +5,7 @@ from __future__ import annotations
 from texton.errors import TextonError, near_names
 from texton.experiments.claims import (
     assembly,
+    decoders,
     depth,
     energy_or_gram,
     inversion_or_maximum,
@@ -30,6 +31,7 @@ _MODULES = (
     assembly,
     projections,
     inversion_or_maximum,
+    decoders,
 )
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in _MODULES}
 

@@ -30,6 +30,7 @@ SUFFIX = ".safetensors"
 KEY = "texton"
 Kind = Literal["decoder", "style"]
 KINDS: tuple[Kind, ...] = ("decoder", "style")
+_WHAT = "a network that texton trained"
 _LARGEST = 2_000_000_000  # bytes
 
 
@@ -67,8 +68,12 @@ class Header:
         pooling = str(network.details.get("pooling", ""))
         return cls(kind, network.name, network.weights_hash, pooling, layers, **rest)
 
+    def told(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"format": FORMAT, **vars(self)}
+
     def as_json(self) -> str:
-        return to_json({"format": FORMAT, **vars(self)})
+        return to_json(self.told())
 
     @classmethod
     def of_json(cls, text: str) -> Header:
@@ -163,14 +168,20 @@ def load_trained(path: str | os.PathLike[str], kind: Kind) -> Trained:
     Raises:
         TextonError: there is none, it is damaged, foreign, or of another kind.
     """
-    tensors, text = read_tensors(Path(path), "a network that texton trained")
-    try:
-        header = Header.of_json(text)
-    except ValueError as error:
-        raise _damaged(Path(path), first_line(error)) from None
+    tensors, text = read_tensors(Path(path), _WHAT)
+    header = _header_of(text, Path(path))
     if header.kind != kind:
         raise TextonError(f"'{path}' holds a {header.kind}, no {kind}")
     return Trained(Path(path), header, tensors)
+
+
+def read_header(path: Path) -> Header:
+    """What a file that `save_trained` wrote says of itself.
+
+    Raises:
+        TextonError: there is none, it is damaged, or foreign.
+    """
+    return _header_of(read_tensors(path, _WHAT)[1], path)
 
 
 def is_trained(path: Path) -> bool:
@@ -232,6 +243,13 @@ def _opened(path: Path) -> tuple[dict[str, Tensor], str]:
         if text is None:
             raise ValueError("it has no header of texton's")
         return {name: file.get_tensor(name) for name in file.keys()}, text  # noqa: SIM118
+
+
+def _header_of(text: str, path: Path) -> Header:
+    try:
+        return Header.of_json(text)
+    except ValueError as error:
+        raise _damaged(path, first_line(error)) from None
 
 
 def _damaged(path: Path, why: str) -> TextonError:

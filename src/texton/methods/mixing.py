@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from texton.errors import TextonError
-from texton.methods.code_inversion import Inverting, inverted
+from texton.methods.inversions import Inverting
 from texton.methods.method import ERROR, STARTS, STEPS, Method, OnStep, Task
 from texton.methods.options import option
 from texton.methods.result import Result
@@ -84,6 +84,7 @@ def check(task: Task) -> None:
 
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """A mix for every unit: a layer of a photograph."""
+    from texton.methods.parts.inverting import inverted
     from texton.network.codes import scale_energy
 
     energy = task.options.energy

@@ -1,9 +1,10 @@
-"""What every training may be told."""
+"""What trainings may be told; no torch is loaded for it."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from texton.errors import TextonError
@@ -59,3 +60,19 @@ class TrainingOptions(Options):
     def limit(self) -> float:
         """Minutes; 0 where steps say when to end."""
         return self.minutes or 0.0
+
+
+@dataclass(frozen=True)
+class DecoderOptions(TrainingOptions):
+    """Of ``texton train decoder``."""
+
+    pixels: float = option(1.0, "Weight of the error in pixels.", low=0)
+    code: float = option(1.0, "Weight of the error in the code of what is decoded.", low=0)
+    from_: Path | None = option(
+        None, "Begin with a decoder of a layer before: what it knows need not be learnt again."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.pixels and not self.code:
+            raise TextonError("--pixels 0 and --code 0 leave nothing to train on: raise one")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +20,7 @@ from texton.images.place import check_place, check_suffix
 from texton.jobs.lock import hold
 from texton.learned.file import SUFFIX, Header, is_trained, save_trained
 from texton.network.device import Compute, is_out_of_memory
+from texton.training.interrupt import interruptible
 from texton.training.options import MAX_STEPS, TrainingOptions
 from texton.training.photos import Crops, Photos, seed_of
 from texton.training.state import Progress, keep_state, read_state
@@ -179,7 +178,7 @@ class _Training:
         started = kept = time.monotonic()
         before, held = now.seconds, float("nan")
         batches = self._batches()
-        with _interruptible() as interrupted:
+        with interruptible() as interrupted:
             while not interrupted() and self._share() < 1:
                 self._step(next(batches))
                 now.step += 1
@@ -305,23 +304,3 @@ class _Training:
         if self.compute.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.compute.device.type, self.compute.dtype)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C is noted, for a step is never left half done; a second one is as ever."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

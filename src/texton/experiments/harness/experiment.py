@@ -17,7 +17,8 @@ class Experiment:
         section: of the paper.
         question: one or two sentences.
         method: paragraphs in plain words.
-        uses: which of ``preset`` (and with it ``steps``), ``filters`` and ``repeats`` it heeds.
+        uses: which of ``preset`` (and with it ``steps``), ``filters``, ``repeats``
+            and ``decoders`` it heeds.
         defaults: a run of a few minutes on two cores.
     """
 

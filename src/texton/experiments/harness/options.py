@@ -21,6 +21,7 @@ class Options(Solving):
     photos: tuple[Path, ...] = option((), "Photographs: files or folders; samples by default.")
     styles: tuple[Path, ...] = option((), "Style pictures: files or folders; samples by default.")
     folder: Path | None = option(None, "Of style-identity: one subfolder per style.", hidden=True)
+    decoders: tuple[Path, ...] = option((), "Of decoders: files of `texton train decoder`.")
     network: str = option("vgg19", "See `texton networks`.")
     layers: tuple[str, ...] = option((), "Comma-separated; the paper's by default.")
     size: int = option(96, "Long edge in pixels.", low=SMALLEST, high=LARGEST)

@@ -42,9 +42,9 @@ def run_experiment(
     options = experiment.defaults.given(chosen or {})
     if options.folder is not None and not experiment.takes_folder:
         raise TextonError(f"{name} takes no folder: give files by --photos and --styles")
-    for key in ("preset", "steps", "filters", "repeats"):
+    for key in ("preset", "steps", "filters", "repeats", "decoders"):
         needed = "preset" if key == "steps" else key
-        if (chosen or {}).get(key) is not None and needed not in experiment.uses:
+        if (chosen or {}).get(key) not in (None, ()) and needed not in experiment.uses:
             raise TextonError(f"{name} does not use --{key}: leave it out")
     started = time.perf_counter()
     folder = Folder(out)

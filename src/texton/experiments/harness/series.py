@@ -12,8 +12,9 @@ from torch import Tensor
 from texton.experiments.harness.work import Series
 from texton.images.folder import Picture
 from texton.methods.catalogue import find_method
-from texton.methods.code_inversion import InvertOptions, inversion_steps
+from texton.methods.code_inversion import InvertOptions
 from texton.methods.feature_map_inversion import FilterOptions
+from texton.methods.inversions import inversion_steps
 from texton.methods.parts.fingerprint import Fingerprint
 from texton.methods.result import Unit
 from texton.methods.style import StyleOptions, stages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 import texton
+from tests.helpers import Run
 from tests.training.recipes import CPU, write_photographs
 from texton import Network, TextonError
 from texton.learned.style_file import read_style_model
@@ -167,3 +169,40 @@ def test_what_cannot_be_learnt_is_told(
         StyleRecipe(paintings, shallow, other, CPU)
     with pytest.raises(TextonError, match="3 weights for 2 style layers"):
         StyleTraining.of({**SMALL, "layer_weights": (1, 2, 3)})
+
+
+@pytest.mark.slow
+def test_the_command_trains_paints_and_exports(
+    run: Run, paintings: list[Path], photographs: Path
+) -> None:
+    small = ("--crop", 32, "--batch", 1, "--width", 2, "--residuals", 1, "--style-size", 32)
+    layers = ("--content-layer", "relu1_1", "--style-layers", "relu1_1,relu1_2")
+    told = ("--photos", photographs, *small, *layers, "--steps", 2, "--method", "gatys")
+    made = run("train", "style", *paintings, *told, "-o", "two.safetensors", "--json")
+    assert made.code == 0, made.err
+    assert json.loads(made.out)["steps"] == 2
+    painted = run("stylize", paintings[0], "--model", "two.safetensors", "-o", "x.png")
+    assert painted.code == 0, painted.err
+    shown = run("model", "two.safetensors", "--onnx", "two.onnx", "--json")
+    assert shown.code == 0, shown.err
+    described = json.loads(shown.out)
+    assert described["styles"] == ["red", "blue"] and described["steps"] == 2
+    assert described["options"]["statistic"] == "gatys" and Path("two.onnx").stat().st_size > 999
+    compared = run(
+        *("model", "two.safetensors", "--photo", photographs / "00.png", "--preset", "fast"),
+        *("--painting", *paintings, "--size", 32, "-o", "sheet.png", "--json"),
+    )
+    assert compared.code == 0, compared.err
+    found = json.loads(compared.out)
+    assert [x["style"] for x in found["compared"]] == ["red", "blue"] and found["ratio"] > 0
+    assert Image.open("sheet.png").width > 3 * 256
+
+
+def test_a_folder_with_two_photographs_is_not_enough(
+    run: Run, paintings: list[Path], tmp_path: Path
+) -> None:
+    few = write_photographs(tmp_path / "few", 2)
+    made = run("train", "style", *paintings, "--photos", few, "--crop", 32, "-o", "x.safetensors")
+    assert made.code == 2 and "Traceback" not in made.err
+    assert "gives 2 different photographs" in made.err.splitlines()[-1]
+    assert not Path("x.safetensors").exists()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from texton.cli import output as o
-from texton.cli.parameters import Command, command, options_from, parameters_of, plain
+from texton.cli.parameters import Command, command, options_from, parameters_of, plain, required
 from texton.cli.progress import Progress, duration, progress
 from texton.methods.command import NetworkOptions
 
@@ -143,12 +143,13 @@ class _Teller:
 def app(words: Sequence[str]) -> typer.Typer:
     """The commands, one a kind of network."""
     made = typer.Typer(
-        help="Networks trained on your photographs: decoders.",
+        help="Networks trained on your photographs: decoders, styles.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
     if "train" in words:
         made.command("decoder")(_decoder_command())
+        made.command("style")(_style_command())
     return made
 
 
@@ -171,4 +172,28 @@ def _decoder_command() -> Command:
         [plain("layer", str, ..., of_layer), *parameters(DecoderOptions)],
         "A network that gives the image of a layer's code in one pass.\n\n"
         "Run it again to go on after whatever happened. `texton invert --decoder` takes it.",
+    )
+
+
+def _style_command() -> Command:
+    from texton.training.style_options import StyleTraining
+
+    def run(paintings: list[Path], **values: Any) -> None:
+        asked, told = Asked.of(values), options_from(StyleTraining, values)
+
+        def make(network: Network, photos: Photos, compute: Compute) -> Recipe:
+            from texton.training.styles import StyleRecipe
+
+            return StyleRecipe(paintings, network, told, compute)
+
+        run_training(asked, told, make, [told.content_layer, *told.style_layers])
+
+    return command(
+        run,
+        [
+            required("paintings", list[Path], "Images or .style files, a style each."),
+            *parameters(StyleTraining),
+        ],
+        "A network that paints any photograph in a style, or in several, in one pass.\n\n"
+        "Run it again to go on after whatever happened. `texton stylize --model` takes it.",
     )

@@ -17,6 +17,7 @@ from texton.network.frozen import (
     is_hooked,
     weights_hash_of,
 )
+from texton.network.torus import make_torus
 
 try:
     from texton.network.fast import make_lean as make_lean
@@ -49,19 +50,24 @@ class Copies:
         """The module as it is, frozen and in evaluation mode."""
         return frozen_copy(self._module, self._name, self.with_hooks)
 
-    def frozen(self, compute: Compute) -> nn.Module:
+    def frozen(self, compute: Compute, torus: bool = False) -> nn.Module:
         """The copy for a device and dtype.
+
+        Args:
+            torus: what it pads is what lies at the opposite edge.
 
         Raises:
             TextonError: a module that cannot be copied; weights that are NaN or infinite.
         """
         version = WeightsVersion(self._module)
-        kind = compute.device, compute.dtype, compute.channels_last, self.with_hooks
+        kind = compute.device, compute.dtype, compute.channels_last, self.with_hooks, torus
         made_from, module = self._kept.get(kind, (None, None))
         if module is None or made_from != version:
             with torch.inference_mode(False):  # it is kept, and gradients pass it later
                 module = self.new()
                 make_lean(module)
+                if torus:
+                    make_torus(module)
                 module = cast(module, compute)
             check_weights(module, self._name)
             self._kept[kind] = (version, module)

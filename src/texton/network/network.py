@@ -284,13 +284,16 @@ class Network:
         """Images (B, C, H, W) in [0, 1] as the module takes them: (image · range − mean) / std."""
         return self._given.prepare(image, compute)
 
-    def frozen(self, compute: Compute) -> nn.Module:
+    def frozen(self, compute: Compute, torus: bool = False) -> nn.Module:
         """The copy that codes come from, made anew whenever the weights have changed.
+
+        Args:
+            torus: its convolutions and pools go on at the opposite edge.
 
         Raises:
             TextonError: a module that cannot be copied; weights that are NaN or infinite.
         """
-        return self._copies.frozen(compute)
+        return self._copies.frozen(compute, torus)
 
     @property
     def weights_hash(self) -> str:

@@ -11,12 +11,19 @@ from texton.solve.objective import Codes, Objective
 
 
 class TotalVariation(Objective):
-    """Mean over pixels of (dx² + dy²)^(β/2), images in [0, 1] (Mahendran & Vedaldi, β = 2)."""
+    """Mean over pixels of (dx² + dy²)^(β/2), images in [0, 1] (Mahendran & Vedaldi, β = 2).
 
-    def __init__(self, beta: float = 2.0) -> None:
-        self.beta = beta
+    Args:
+        wraps: opposite edges are neighbours, as in a tile; for β = 2.
+    """
+
+    def __init__(self, beta: float = 2.0, wraps: bool = False) -> None:
+        self.beta, self.wraps = beta, wraps
 
     def __call__(self, codes: Codes, image: Tensor) -> Tensor:
+        if self.wraps:
+            steps = [image - image.roll(1, axis) for axis in (2, 3)]
+            return torch.stack([x.square().mean((1, 2, 3)) for x in steps]).sum(0)
         if self.beta == 2:
             variation: Tensor = _SquaredVariation.apply(image)
             return variation

@@ -34,3 +34,10 @@ def scaled(
 def resized(image: Tensor, size: Sequence[int]) -> Tensor:
     """(B, C, H, W) at another (height, width)."""
     return F.interpolate(image, list(size), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def resized_tile(image: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, H, W), whose edges meet, at another (height, width): they still meet."""
+    around = image.repeat(1, 1, 3, 3)
+    larger = resized(around, [3 * side for side in size])
+    return larger[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]].contiguous()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from texton.methods.projection import projection as projection
     from texton.methods.result import Result as Result
     from texton.methods.style import stylize as stylize
+    from texton.methods.texture import synthesize as synthesize
     from texton.network.layers import Layer as Layer
     from texton.network.load import load_network as load_network
     from texton.network.network import Network as Network
@@ -56,6 +57,7 @@ else:
         "methods.projection": "projection",
         "methods.result": "Result",
         "methods.style": "stylize",
+        "methods.texture": "synthesize",
         "network.layers": "Layer",
         "network.load": "load_network",
         "network.network": "Network",

@@ -18,7 +18,7 @@ from texton.cli.progress import progress
 from texton.cli.series import Member, Series, SeriesOptions, own_details
 from texton.errors import TextonError
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of
-from texton.methods.directions import labels, spec_of
+from texton.methods.directions import labels, sources, spec_of
 from texton.methods.method import Method, Task
 from texton.methods.options import Options, declarations
 from texton.methods.result import Unit
@@ -37,11 +37,17 @@ _SPECS = {
         "Filters: relu4_2:4, relu4_2:0-4, relu4_2:0,7,31, relu4_2:all, relu4_2:top5.",
     ),
     "layer": ("layers", "LAYER...", "See `texton layers`."),
+    "source": (
+        "filters",
+        "SOURCE...",
+        "Pictures, or filters: brick.png, relu4_2:4, relu4_2:0-4.",
+    ),
 }
 
 _UNNAMED = {
     "channel": "Missing argument 'LAYER:CHANNELS...': name filters, like relu4_2:0-4",
     "layer": "Missing argument 'LAYER...': name a layer, `texton layers` lists them",
+    "source": "Missing argument 'SOURCE...': name a picture, or a filter like relu4_2:4",
 }
 
 
@@ -79,8 +85,10 @@ def command_for(method: Method) -> Command:
 
 
 def _sides(method: Method, reading: list[inspect.Parameter]) -> list[inspect.Parameter]:
-    """Of a method without a photograph: --size alone, where it is the user's to choose."""
-    return [x for x in reading if x.name == "size" and method.size]
+    """Of a method without a photograph: --size alone, where it is the user's to choose, and how
+    pictures are read that stand in a filter's place."""
+    known = {"size"} if method.size else set()
+    return [x for x in reading if x.name in known | ({"white"} if method.takes_pictures else set())]
 
 
 @dataclass(frozen=True)
@@ -184,6 +192,8 @@ class _Making:
             raise TextonError(_UNNAMED[axis])
         if named is not None:
             yield from named
+        elif axis == "source":
+            yield from sources(self.specs, net)
         elif axis == "channel":
             from texton.network.choose import parse_filters
 
@@ -217,7 +227,7 @@ class _Making:
         places = {}
         for member in members:
             for unit in member.task.units:
-                words = [spec_of(unit).replace(":", "-"), *([member.label] if member.label else [])]
+                words = [_word(spec_of(unit)), *([member.label] if member.label else [])]
                 path = self.each / f"{_file_name('-'.join(words))}.png"
                 o.check_output(path, self.force, member.task.network.saves_planes)
                 command = self._command([spec_of(unit)], path, [member.choice])
@@ -232,7 +242,7 @@ class _Making:
     def _name(self, task: Task) -> Path:
         """A default name that tells what would make another picture."""
         words = [self.photo.stem] if self.photo is not None else []
-        specs = "_".join(spec.replace(":", "-").replace(",", "+") for spec in self.specs)
+        specs = "_".join(map(_word, self.specs))
         if len(specs) > _LONGEST_SPECS:
             first, last = task.units[0].layer, task.units[-1].layer
             specs = f"{first}-to-{last}-{len(task.units)}-filters"
@@ -292,6 +302,8 @@ def _source_named(method: Method, values: dict[str, Any]) -> dict[str, Any]:
 
 def _axis(method: Method) -> str | None:
     """What a command line names beside the photograph."""
+    if method.takes_pictures:
+        return "source"
     return next((axis for axis in ("channel", "layer") if axis in method.axes), None)
 
 
@@ -299,6 +311,13 @@ def _shared(made: Made) -> dict[str, Any]:
     """What pictures record, without what is the network's of a series alone."""
     member, result = made
     return {key: value for key, value in result.settings.items() if key not in member.own}
+
+
+def _word(spec: str) -> str:
+    """What a file's name has of what was named: of a picture its own."""
+    if Path(spec).is_file():
+        return Path(spec).stem
+    return spec.replace(":", "-").replace(",", "+")
 
 
 def _file_name(words: str) -> str:

@@ -106,15 +106,45 @@ def spell_shares(shares: Mapping[int, float]) -> str:
 
 def spec_of(unit: Unit) -> str:
     """What a command line says for a unit, beside its options."""
+    if unit.layer is None and unit.photo is not None:
+        return unit.photo
     named = (unit.direction or "").removeprefix(_ROW)  # a row, or several channels of one picture
     last = unit.channel if "=" in named or not named else named
     return f"{unit.layer}" if last is None else f"{unit.layer}:{last}"
 
 
+def sources(words: Sequence[str], network: Network) -> Iterator[Unit]:
+    """The units that words name where pictures stand beside filters: ``brick.png``, ``relu4_2:4``.
+
+    Raises:
+        TextonError: an unknown layer or channel.
+    """
+    from texton.network.choose import parse_filters
+
+    for word in words:
+        if not _names_filters(word, network):
+            yield Unit(photo=word)
+            continue
+        for group in parse_filters([word], network, None):
+            yield from (Unit(group.layer, channel) for channel in group.channels)
+
+
+def _names_filters(word: str, network: Network) -> bool:
+    """Whether a word is no picture's path: layers may have dots and slashes in their names."""
+    if Path(word).exists():
+        return False
+    _, colon, channels = word.rpartition(":")
+    if not colon:
+        return word in network.layers or not Path(word).suffix
+    return not Path(channels).suffix and len(Path(channels).parts) == 1
+
+
 def labels(units: Sequence[Unit]) -> Iterator[str]:
     """What stands over every unit's picture in a sheet."""
     for unit in units:
-        yield unit.direction or ("" if unit.channel is None else str(unit.channel))
+        named = "" if unit.channel is None else str(unit.channel)
+        photo = Path(unit.photo).stem if unit.layer is None and unit.photo else ""
+        yield unit.direction or named or photo
 
 
 def rows_of(path: str | Path, channels: int) -> np.ndarray[Any, Any]:

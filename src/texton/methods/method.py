@@ -131,6 +131,8 @@ class Method:
         animation: the ending of an animation that its options ask for beside a picture, or "".
         size: the long edge that its photographs are read at where nobody says; 0: its pictures have
             a size of their own.
+        takes_pictures: a picture may be named in a filter's place: its unit has a path for a photo,
+            and neither layer nor channel.
         about: what ``--help`` says below the title.
         suffix: what the default names of its files end in.
     """
@@ -146,6 +148,7 @@ class Method:
     named: Named | None = None
     animation: Callable[[Any], str] | None = None
     size: int = 224
+    takes_pictures: bool = False
     about: str = ""
     suffix: str = ""
 

@@ -13,6 +13,7 @@ from texton.experiments.claims import (
     reallocation,
     specific_texture,
     style_identity,
+    textures,
 )
 from texton.experiments.figures import figure1, figure2, figure3, figure4, figure5
 from texton.experiments.harness.experiment import Experiment
@@ -32,6 +33,7 @@ _MODULES = (
     projections,
     inversion_or_maximum,
     decoders,
+    textures,
 )
 EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in _MODULES}
 

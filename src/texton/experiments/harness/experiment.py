@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from texton.experiments.harness.lab import Lab
 from texton.experiments.harness.options import Options
+from texton.experiments.harness.samples import PHOTOS
 from texton.experiments.report.findings import Findings
 
 
@@ -20,6 +21,7 @@ class Experiment:
         uses: which of ``preset`` (and with it ``steps``), ``filters``, ``repeats``
             and ``decoders`` it heeds.
         defaults: a run of a few minutes on two cores.
+        samples: the photographs where none are given; see `samples.sample`.
     """
 
     name: str
@@ -31,3 +33,4 @@ class Experiment:
     uses: tuple[str, ...] = ("preset",)
     defaults: Options = field(default_factory=Options)
     takes_folder: bool = False
+    samples: tuple[str, ...] = PHOTOS

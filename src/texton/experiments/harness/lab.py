@@ -46,7 +46,9 @@ class Lab:
         on_unit: OnUnit | None = None,
         tell: Callable[[str], None] | None = None,
         engine: Engine | None = None,
+        samples: Sequence[str] = PHOTOS,
     ) -> None:
+        self._samples = samples
         self.name, self.options, self._folder, self._engine = name, options, folder, engine
         self._on_unit, self._tell = on_unit, tell
         self._noted: set[str] = set()
@@ -75,7 +77,7 @@ class Lab:
 
     @cached_property
     def photos(self) -> list[Picture]:
-        return self._pictures(self.options.photos, PHOTOS)
+        return self._pictures(self.options.photos, self._samples)
 
     @cached_property
     def styles(self) -> list[Picture]:

@@ -48,7 +48,7 @@ def run_experiment(
             raise TextonError(f"{name} does not use --{key}: leave it out")
     started = time.perf_counter()
     folder = Folder(out)
-    lab = Lab(name, options, folder, on_unit, tell, engine)
+    lab = Lab(name, options, folder, on_unit, tell, engine, experiment.samples)
     lab.network, lab.photos, lab.styles  # noqa: B018 - refused before anything is written
     with folder.held():
         lab.settle()

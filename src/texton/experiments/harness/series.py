@@ -16,6 +16,8 @@ from texton.methods.code_inversion import InvertOptions
 from texton.methods.feature_map_inversion import FilterOptions
 from texton.methods.inversions import inversion_steps
 from texton.methods.parts.fingerprint import Fingerprint
+from texton.methods.parts.seams import sees_torus
+from texton.methods.parts.texturing import layers_of
 from texton.methods.result import Unit
 from texton.methods.style import StyleOptions, stages
 from texton.solve.directions import shares_by_filter
@@ -74,6 +76,27 @@ def maxima_of(
         keys=tuple(f"{kind}/{layer}/{channel}-{told.seed}" for channel in channels),
         layer=layer,
         evaluations=told.settings().steps,
+    )
+
+
+def textures_of(lab: Lab, source: Picture, statistic: str) -> Series:
+    """One picture: a texture from noise, with a source's statistics; without edges, where the
+    network sees a torus."""
+    kept = {"seed": lab.options.seed, "statistic": statistic, "layers": lab.options.layers}
+    tile = sees_torus(lab.network, layers_of(lab.network, lab.options.layers), lab.options.size)
+    told: Any = find_method("texture").options.of({**lab.solving, **kept, "tile": tile})
+    counts = [told.steps] if told.steps else told.counts[::-1]
+    return Series(
+        kind=statistic,
+        network=lab.network,
+        source=lab.source(lab.network),
+        photo=source,
+        method="texture",
+        options=told,
+        units=(Unit(photo=source.name),),
+        keys=(f"{statistic}/{source.name}-{told.seed}",),
+        layer=lab.layers(1)[-2:][0],
+        evaluations=sum(count / 4**i for i, count in enumerate(counts)),
     )
 
 

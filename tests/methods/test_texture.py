@@ -28,7 +28,7 @@ def make():
     torch.manual_seed(3)
     parts = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)]
     parts += [nn.Conv2d(6, 1, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*parts), {"mean": 0.5}
+    return nn.Sequential(*parts), {"mean": 0.5, "std": 1.0, "input_range": 1.0, "channels": 3}
 """
 
 
@@ -148,7 +148,7 @@ def test_filters_and_pictures_stand_beside_each_other(
     with Image.open("each/1-0.png") as picture:
         assert picture.size == (64, 64)
     command = read_settings("each/red.stripes.png")["command"]
-    assert command.startswith("texton texture red.stripes.png --steps 4 --tile")
+    assert command.startswith("texton texture red.stripes.png --tile --steps 4")
     again = run(*command.split()[1:-1], "again.png")
     assert again.code == 0, again.err
     one, other = (texton.read_image(x) for x in ("each/red.stripes.png", "again.png"))
@@ -163,7 +163,9 @@ def test_mistakes_are_told_in_a_line(run: Run, own: str) -> None:
     Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save("clear.png")
     Image.new("L", (64, 64), 128).save("grey.png")
     refused("Missing argument 'SOURCE...'")
-    refused("cannot read 'none.png'", "none.png")
+    refused("there is no file 'none.png'", "none.png")
+    refused("there is no file 'none.png'", "grey.png", "none.png", "--each", "each")
+    assert not list(Path("each").glob("*")), "refused before anything is made"
     refused("no layer 'relu9_9'", "relu9_9:4")
     refused("no layer 'nothing'", "nothing")
     refused("4 has no channel 7", "4:7")

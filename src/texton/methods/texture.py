@@ -103,6 +103,7 @@ def synthesize(
 
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """The texture of every unit: of a picture, or of a filter."""
+    check(task)  # of many, the last may be a mistake, and the first took minutes
     for unit in task.units:
         yield _texture(task, unit, on_step)
 

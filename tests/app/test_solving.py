@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from tests.app.live import LAYER, Browser, serving, small_house, wait_until
-from tests.helpers import Run
+from tests.helpers import EXAMPLES, Run
 from texton.app import kinds
 from texton.app.house import House
 from texton.app.work import About, Told
@@ -272,9 +272,10 @@ def test_of_two_moves_that_cross_on_their_way_the_later_stays(
 def test_every_method_is_served_from_its_declaration(
     browser: Browser, house: House, name: str
 ) -> None:
+    coffee = (EXAMPLES / "coffee.jpg").read_bytes()
+    photo = browser.post("/api/photos", coffee, **{"X-Name": "coffee.jpg"}).json()["id"]
     told = browser.get("/api/house").json()
     method = next(x for x in told["methods"] if x["name"] == name)
-    photo = told["photos"][0]["id"]
     options = {x["name"]: filled(x, photo) for x in method["options"] if x["required"]}
     known = {x["name"]: x for x in method["options"]}
     for few in ("steps", "iterations"):
@@ -283,14 +284,13 @@ def test_every_method_is_served_from_its_declaration(
     for of_vgg in ("content_layer", "style_layers"):
         if of_vgg in known:
             options[of_vgg] = [LAYER] if known[of_vgg]["kind"] == "texts" else LAYER
-    body = {"method": name, "options": options, "photo": photo, "layer": LAYER, "channel": 1,
-            "size": 48}  # fmt: skip
-    answer = browser.post("/api/work", body)
-    if answer.status_code == 422:  # of evidence, which this page was not given
-        assert "texton scan" in answer.json()["error"]
-        return
-    number = answer.json()["id"]
+    body = {"method": name, "options": options, "photo": told["photos"][0]["id"], "size": 48}
     with browser.watching():
+        answer = browser.post("/api/work", {**body, "layer": LAYER, "channel": 1})
+        if answer.status_code == 422:  # of evidence, which this page was not given
+            assert "texton scan" in answer.json()["error"]
+            return
+        number = answer.json()["id"]
         state = browser.ended(number)
     message = browser.of("work", number)[-1]["message"]
     if state == "failed":

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from texton.app.forms import kind_of
+from texton.app.forms import kind_of, options_of
 from texton.app.house import House, network_name
 from texton.app.kinds import KINDS, run_of
 from texton.errors import TextonError
@@ -43,6 +43,7 @@ def opened(content: bytes, house: House) -> dict[str, Any]:
         method = methods().get(str(found.get("method")))
         if wants and method is not None and "photo" in method.axes:
             missing, found["photo"] = "photo", None
+            options_of(method, take_optional(found, "options", dict) or {}, house.files)
     if missing is None:
         run_of(found, house)  # what it refuses is refused here
     return {"request": found, "missing": missing}

@@ -177,6 +177,8 @@ class _Making:
                 alpha = read_alpha(self.photo, image, needs.get("crop"))
                 self.options = self.options.having(alpha=alpha)
             settle_allocator(image.shape[2] * image.shape[3])
+        else:
+            settle_allocator(size**2)
         units = tuple(self._units(net, photos.get(None)))
         told = self.options, self.series.network.device, size, self.reading.white, needs
         each = zip(self.series.labels, choices, networks, own_details(networks), strict=True)

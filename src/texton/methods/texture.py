@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from texton.network.network import Network
 
 STATISTICS = ("gram", "means", "moments", "shifted", "sorted")
-COUNTS = {"fast": (60, 40, 20), "normal": (100, 60, 30), "fine": (240, 160, 120)}
+COUNTS = {"fast": (40, 30, 10), "normal": (80, 50, 20), "fine": (200, 120, 60)}
 
 _FILTERS = 160  # pixels a side, of the picture that a filter answers most
 

@@ -30,6 +30,7 @@ from texton.methods.result import Unit
 from texton.methods.style import StyleOptions, stages
 from texton.network import codes
 from texton.solve.objective import Objective
+from texton.solve.scales import softened
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 LAYERS = {"content_layer": "relu2", "style_layers": ("relu1", "relu3")}
@@ -220,6 +221,18 @@ def test_a_mask_of_another_size_is_brought_to_the_pictures(tmp_path: Path) -> No
     assert regions.styles[0] is not None and regions.styles[0].shape == (2, 64, 96)
 
 
+def test_a_paintings_own_grain_is_no_style(small: Network, photo: torch.Tensor) -> None:
+    grain = 0.5 + 0.4 * (torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(5)) - 0.5)
+    sharp, soft = (painting(photo, small, styles=(grain,), style_blur=x) for x in (0.0, 1.0))
+    assert sharp.styles[0] is grain
+    (blurred,) = soft.styles
+    assert isinstance(blurred, torch.Tensor) and blurred.shape == grain.shape
+    assert blurred.std() < 0.4 * grain.std()
+    torch.testing.assert_close(blurred.mean(), grain.mean(), rtol=0.02, atol=0)
+    flat = torch.full((1, 2, 20, 30), 0.3)
+    torch.testing.assert_close(softened(flat, 2.0), flat)
+
+
 def test_colours_by_statistics_and_by_luma() -> None:
     generator = torch.Generator().manual_seed(0)
     style = 0.3 + 0.2 * torch.rand(1, 3, 40, 40, generator=generator)
@@ -306,7 +319,8 @@ def test_a_solve_goes_on_where_it_was_kept(
 def test_what_was_kept_is_gone_when_the_picture_is_there(run: Run, tmp_path: Path) -> None:
     words = ("stylize", CAT, COFFEE, "--size", 32, "--steps", 1, "--resume", "-o", "x.png")
     with patch("texton.methods.result.Result.save", side_effect=TextonError("a full disk")):
-        assert_refused(run(*words), "a full disk")
+        failed = run(*words)
+    assert failed.code == 2 and failed.err.endswith("error: a full disk\n")
     assert (tmp_path / "x.resume").exists()
     assert run(*words).code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]

@@ -79,6 +79,12 @@ class StyleOptions(Solving):
     style_size: int | None = option(
         None, "Long edge of the styles; --size by default.", low=16, high=10_000
     )
+    style_blur: float = option(
+        1.0,
+        "Pixels that style images are blurred by: a painting's own grain is no stroke.",
+        low=0,
+        high=20,
+    )
     keep_colors: str | None = option(
         None,
         "luma: the content's chroma is laid over the picture; statistics: the styles are given "

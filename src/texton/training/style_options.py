@@ -46,4 +46,5 @@ class StyleTraining(TrainingOptions):
     def sought(self, styles: Sequence[Any]) -> StyleOptions:
         """What `stylize` is told where it minimises the same."""
         shared = {name: getattr(self, name) for name in _SHARED}
-        return StyleOptions(styles=tuple(styles), style_size=self.style_size, **shared)
+        shared |= {"style_size": self.style_size, "style_blur": 0.0}  # paintings as they are
+        return StyleOptions(styles=tuple(styles), **shared)

@@ -144,7 +144,8 @@ def styled(
     strength = "" if weight is None else f"-{weight:g}"
     styles = (style.image if target is None else target,)
     intake = lab.network.intake([content_layer(lab), *lab.layers(1)])
-    told = StyleOptions.of({**lab.solving, **kept, "seed": lab.options.seed, "styles": styles})
+    fixed = {"seed": lab.options.seed, "styles": styles, "style_blur": 0.0}  # as the paper does
+    told = StyleOptions.of({**lab.solving, **kept, **fixed})
     return Series(
         kind=method,
         network=lab.network,

@@ -36,7 +36,7 @@ from texton.methods.parts.style_terms import (
 from texton.methods.parts.style_tiles import Asked, Look, TiledStyle
 from texton.methods.parts.tiling import Tiling
 from texton.methods.result import Result, Unit
-from texton.solve.scales import resized, scaled
+from texton.solve.scales import resized, scaled, softened
 
 if TYPE_CHECKING:
     from texton.methods.parts.algorithm import Algorithm
@@ -72,6 +72,9 @@ class Painting:
         self.styles = read_styles(task, self.content, texture_of)
         if told.keep_colors == "statistics":
             self.styles = [_recoloured(style, self.content) for style in self.styles]
+        if not told.is_paper:
+            soft = told.style_blur
+            self.styles = [softened(x, soft) if isinstance(x, Tensor) else x for x in self.styles]
         self.regions: Regions | None = None
         if told.mask:
             self.regions = read_regions(told.mask, self.content, self.styles)

@@ -14,6 +14,7 @@ import texton
 from tests.helpers import Run
 from tests.training.recipes import CPU, write_photographs
 from texton import Network, TextonError
+from texton.learned.file import save_trained
 from texton.learned.style_file import read_style_model
 from texton.methods.parts.style_terms import measure, style_objective
 from texton.training.photos import Photos
@@ -145,6 +146,26 @@ def test_the_same_seed_trains_the_same_network(
     recipe = StyleRecipe(paintings, shallow, told, CPU)
     out = trained(recipe, photographs, tmp_path / "c.safetensors", told).path
     assert out.read_bytes() != files[0]
+
+
+def test_a_training_begins_with_what_another_has_learnt(
+    shallow: Network, paintings: list[Path], tmp_path: Path
+) -> None:
+    recipe = StyleRecipe(paintings, shallow, StyleTraining.of({**SMALL, "seed": 1}), CPU)
+    with torch.no_grad():
+        recipe.model.get_parameter("in1.bias")[1] = 2.0
+    header = recipe.header(steps=1, photos=9, options={}, trace=())
+    path = save_trained(recipe.model, header, tmp_path / "before.safetensors")
+    told = StyleTraining.of({**SMALL, "from_": path})
+    state = recipe.model.state_dict()
+    again = StyleRecipe(paintings, shallow, told, CPU).model.state_dict()
+    assert all(torch.equal(again[name], x) for name, x in state.items())
+    one = StyleRecipe(paintings[:1], shallow, told, CPU).model.state_dict()
+    assert torch.equal(one["conv1.conv2d.weight"], state["conv1.conv2d.weight"])
+    assert one["in1.bias"].shape == (1, 4) and torch.all(one["in1.bias"] == 1.0)
+    with pytest.raises(TextonError, match="of another shape: add --width 4 --residuals 1"):
+        other = StyleTraining.of({**SMALL, "width": 5, "from_": path})
+        StyleRecipe(paintings, shallow, other, CPU)
 
 
 def test_what_cannot_be_learnt_is_told(

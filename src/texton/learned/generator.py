@@ -42,8 +42,8 @@ class Architecture:
             and what is nearest tells a network where to paint one.
     """
 
-    width: int = 16
-    residuals: int = 4
+    width: int = 8
+    residuals: int = 5
     styles: int = 1
     side: int = 5
     output: str = "tanh"

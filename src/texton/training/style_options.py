@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from texton.methods.options import option
@@ -37,6 +38,9 @@ class StyleTraining(TrainingOptions):
         "added",
         "added: the photograph is added before the end, and not learnt first; or tanh.",
         choices=("added", "tanh"),
+    )
+    from_: Path | None = option(
+        None, "Begin with what another of the same width has learnt, of whatever styles."
     )
 
     def __post_init__(self) -> None:

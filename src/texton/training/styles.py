@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from texton.errors import TextonError
 from texton.images.files import content_hash
 from texton.learned.file import Header
 from texton.learned.generator import Architecture, Generator
+from texton.learned.style_file import read_style_model
 from texton.methods.parts.fingerprint import Fingerprint
 from texton.methods.parts.style_terms import (
     Style,
@@ -29,6 +31,7 @@ from texton.network.network import Network
 from texton.training.photos import seed_of
 from texton.training.style_options import StyleTraining
 
+_SHAPE = ("width", "residuals", "output")
 _SHOWN = 4  # held-out photographs in a sample
 
 
@@ -70,6 +73,8 @@ class StyleRecipe:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed_of(told.seed, "generator"))
             self.model: torch.nn.Module = Generator(architecture)
+        if told.from_ is not None:
+            self.model.load_state_dict(_learnt(told.from_, architecture))
         self._architecture = architecture
         self._layers = tuple(dict.fromkeys((told.content_layer, *told.style_layers)))
 
@@ -122,3 +127,26 @@ def _checked(style: Style, network: Network, told: StyleOptions) -> str:
     style.check(network, told.matched, told.style_layers)
     whole = torch.cat([style.moments[layer].flatten() for layer in told.style_layers])
     return hashlib.sha256(whole.numpy().tobytes()).hexdigest()[:16]
+
+
+def _learnt(path: Path, architecture: Architecture) -> dict[str, Tensor]:
+    """What a model has learnt, for another of so many styles: each begins where its own are, or,
+    where there are others, between them.
+
+    Raises:
+        TextonError: it cannot be read, or is of another shape.
+    """
+    generator = read_style_model(path).generator
+    styles, mine = architecture.styles, generator.architecture
+    if mine.output == "255":
+        raise TextonError(f"'{path}' is pytorch/examples' network: begin with one of texton's")
+    if replace(mine, styles=styles) != architecture:
+        other = {x: y for x, y in mine.as_json().items() if x in _SHAPE}
+        said = " ".join(f"--{name} {value}" for name, value in other.items())
+        raise TextonError(f"'{path}' is a network of another shape: add {said}")
+    state = generator.state_dict()
+    if mine.styles != styles:
+        for name, rows in state.items():
+            if ".conv2d." not in name:
+                state[name] = rows.mean(0, keepdim=True).repeat(styles, 1)
+    return state

@@ -191,7 +191,7 @@ def test_a_place_of_the_photograph_shows_what_each_filter_says_there(
     told = json.loads(answered.value.headers["x-maps"])
     content = answered.value.body()
     energies = told["energies"]
-    order = [int(x) for x in page.locator(".map .name").all_inner_texts()]
+    order = [int(x) for x in page.locator(".map .name").all_text_contents()]
     assert order == sorted(range(128), key=lambda x: -energies[x])
     box = page.locator(".photo-stage").bounding_box()
     page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
@@ -199,7 +199,7 @@ def test_a_place_of_the_photograph_shows_what_each_filter_says_there(
     at = int(0.3 * told["rows"]) * told["columns"] + int(0.7 * told["columns"])
     size = told["rows"] * told["columns"]
     values = [content[c * size + at] / 255 * told["peaks"][c] for c in range(128)]
-    shown = page.locator(".map .value").all_inner_texts()
+    shown = page.locator(".map .value").all_text_contents()
     assert [float(x) for x in shown] == pytest.approx([values[c] for c in order], rel=0.06)
     page.mouse.down()
     page.mouse.up()

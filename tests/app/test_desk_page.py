@@ -138,7 +138,7 @@ def test_faders_are_turned_by_keys_typed_muted_and_reset(page: Any, address: str
     assert (
         page.get_by_label(re.compile("^Mute Filter")).first.get_attribute("aria-pressed") == "true"
     )
-    page.get_by_role("button", name="Reset all").click()
+    page.get_by_role("button", name="Reset all", exact=True).click()
     assert typed.input_value() == "1"
     page.get_by_label("Add a filter, 0 to 127").fill("99")
     page.get_by_label("Add a filter, 0 to 127").press("Enter")

@@ -27,7 +27,7 @@ export function mount(root, house) {
     now.photo = house.chosen.photo;
   }
 
-  let maps = null, loading = null, gone = false;
+  let maps = null, loading = null, gone = false, owed = false; // owed: let go of while maps were asked for
   const picker = photoPicker({ house, value: now.photo, onChange: (id) => { house.chosen.photo = now.photo = id; another(); } });
   const networks = networkSelect({ house, value: now.network, onChange: (name) => { house.chosen.network = now.network = name; another(true); } });
   const layers = layerPicker({ onChange: (layer) => { house.chosen.layer = now.layer = layer.name; another(true); } });
@@ -68,26 +68,28 @@ export function mount(root, house) {
   async function another(forget = false) {
     if (forget) { now.strips.clear(); now.blend.clear(); now.others = { value: 1, mute: false, solo: false }; }
     loading?.abort();
-    loading = new AbortController();
-    if (!now.photo) { seen.blank("Open or drop a photograph first."); strips.replaceChildren(); return; }
+    const mine = loading = new AbortController();
+    if (!now.photo) { loading = null; seen.blank("Open or drop a photograph first."); strips.replaceChildren(); return; }
     const layer = layers.layer?.name === now.layer && layers.shows === now.network ? layers.layer : await layers.show(now.network, now.layer);
-    if (gone || !layer) return;
+    if (gone || loading !== mine) return;
+    if (!layer) { loading = null; return; }
     layers.shows = now.network;
     now.layer = layer.name;
     line.textContent = `Listening to ${layer.name}`;
     try {
-      maps = await mapsOf({ photo: now.photo, network: now.network, layer: now.layer, size: now.size }, loading.signal);
+      maps = await mapsOf({ photo: now.photo, network: now.network, layer: now.layer, size: now.size }, mine.signal);
     } catch (error) {
-      if (error.name !== "AbortError") { line.textContent = error.message; line.classList.add("error"); }
+      if (error.name !== "AbortError") { loading = null; line.textContent = error.message; line.classList.add("error"); }
       return;
     }
-    if (gone) return;
+    if (gone || loading !== mine) return;
+    loading = null;
     line.textContent = "";
     const strong = [...maps.energies.keys()].sort((a, b) => maps.energies[b] - maps.energies[a]);
     if (!now.strips.size) strong.slice(0, STRIPS).forEach((channel) => now.strips.set(channel, { value: 1, mute: false, solo: false }));
     if (!now.blend.size) strong.slice(0, 2).forEach((channel) => now.blend.set(channel, { value: 0.5, mute: false, solo: false }));
     show();
-    send(false);
+    send(owed);
   }
 
   function show() {
@@ -179,7 +181,8 @@ export function mount(root, house) {
   }
 
   function send(released) {
-    if (!maps || !now.photo) return;
+    owed = loading ? owed || released : false;
+    if (loading || !maps || !now.photo) return;
     const asked = options();
     line.classList.remove("error");
     if (!asked) { line.textContent = "Everything is silent: turn a filter up."; return; }

@@ -154,7 +154,7 @@ export function mount(root, house) {
       done[side] = picture;
       seen.frame(side, picture.url, picture.caption);
       seen.sides[side].name.textContent = `${name} · ${picture.seconds.toFixed(1)} s`;
-      results.append(make("section", {}, make("h2", {}, name), figureList(picture.figures), copyRow(`${name} as a command`, picture.command)));
+      results[side === "left" ? "prepend" : "append"](make("section", {}, make("h2", {}, name), figureList(picture.figures), copyRow(`${name} as a command`, picture.command)));
       line.textContent = "Kept in the history";
       say(`${name}: done`, true);
       if (done.left && done.right) over.replaceChildren(make("h2", {}, "One over the other"), compareStage({ url: done.left.url, name: title(now.sides[0]) }, { url: done.right.url, name: title(now.sides[1]) }, done.left));

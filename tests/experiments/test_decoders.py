@@ -14,7 +14,7 @@ from texton import TextonError
 from texton.experiments.catalogue import find_experiment
 from texton.experiments.claims import decoders as claim
 from texton.experiments.harness.run import run_experiment
-from texton.experiments.report.findings import Findings
+from texton.experiments.report.findings import Findings, Table
 from texton.network.load import load_network
 from texton.training.decoder import DecoderRecipe
 from texton.training.options import DecoderOptions
@@ -32,25 +32,29 @@ def make():
 
 
 def test_verdicts_follow_the_figures() -> None:
-    def outcomes(code: float, pixels: float, seconds: float) -> list[str]:
-        """The decoder's figures, of a solver whose own are 1."""
+    def outcomes(decoder: float, both: float, pixels: float) -> list[str]:
+        """Of a solver whose error is 1 over its steps, and in pixels 1."""
         noise = np.geomspace(0.9, 1.1, 6)
-        ones = dict.fromkeys(("code", "pixels", "seconds", "steps", "saved"), noise)
-        decoded = ones | {"code": code * noise[::-1], "pixels": pixels * noise[::-1]}
-        decoded["seconds"] = seconds * noise
-        measured = {claim.SOLVER: ones, claim.DECODER: decoded}
-        measured |= dict.fromkeys(claim.polishes(100), decoded)
+        ones = dict.fromkeys(("code", "pixels", "seconds"), noise)
+        back = noise[::-1]
+        measured: claim.Measured = {}
+        for who, steps in claim.whos(100):
+            code = {claim.DECODER: decoder, claim.BOTH: both / max(1, steps)}
+            measured[who, steps] = ones | {"code": code.get(who, 1 / max(1, steps)) * back}
+            if who != claim.SOLVER:
+                measured[who, steps]["pixels"] = pixels * back
         findings = Findings()
-        claim.report(findings, {"a": measured, "b": measured}, 100)
+        claim.report(findings, {"a": measured, "b": measured})
+        table = next(x for x in findings.blocks if isinstance(x, Table))
+        saved = {str(row[1]): row[-1] for row in table.rows if row[0] == "a"}
+        assert saved["solver, 10 steps"] is None
+        assert saved["decoder"] == pytest.approx(min(100, max(10, 1 / decoder)), rel=0.05)
         return [verdict.outcome for verdict in findings.verdicts]
 
-    assert outcomes(9.0, 0.2, 0.01) == ["holds", "holds", "holds", "not supported", "holds"]
-    assert outcomes(0.1, 5.0, 2.0) == [
-        *("not supported", "not supported", "not supported", "holds", "not supported")
-    ]
-    assert outcomes(1.0, 1.0, 1.0)[0] == "partly"
-    assert list(claim.polishes(100).values()) == [10, 20, 40, 100]
-    assert list(claim.polishes(2).values()) == [1, 2]
+    yes, no = "holds", "not supported"
+    assert outcomes(0.05, 0.1, 0.2) == [yes, yes, yes, yes, yes, yes]
+    assert outcomes(0.001, 9.0, 5.0) == [no, no, yes, no, no, no]
+    assert outcomes(0.5, 1.0, 1.0)[3] == outcomes(0.5, 1.0, 1.0)[5] == "partly"
 
 
 def test_measures() -> None:
@@ -58,11 +62,16 @@ def test_measures() -> None:
     assert claim.pixel_error(photo, photo) == 0
     plain = photo.mean((1, 2), keepdim=True).expand_as(photo)
     assert claim.pixel_error(plain, photo) == pytest.approx(1)
-
-    alone = [1.0, 0.5, 0.3, 0.2]
-    assert claim.steps_saved(alone, [0.4]) == 2
-    assert claim.steps_saved(alone, [0.4, 0.01]) == 3  # never reached: all of its steps
-    assert claim.steps_saved(alone, [0.8, 0.7, 0.6, 0.55]) == -2
+    assert claim.whos(100)[:3] == [("decoder", 0), ("decoder + solver", 10), (claim.BOTH, 20)]
+    assert claim.whos(2) == [
+        ("decoder", 0),
+        *((by, n) for by in (claim.BOTH, claim.SOLVER) for n in (1, 2)),
+    ]
+    alone = [(10, 0.1), (100, 0.001)]
+    assert claim.steps_saved(alone, 5, 0.1) == pytest.approx(5)
+    assert claim.steps_saved(alone, 5, 0.01) == pytest.approx(10**1.5 - 5)
+    assert claim.steps_saved(alone, 5, 1e-9) == pytest.approx(95)  # no more than it was given
+    assert claim.steps_saved(alone, 20, 0.5) == pytest.approx(-10)
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +94,15 @@ def test_it_runs(place: Path, tmp_path: Path) -> None:
     told = {"network": f"{place / 'net.py'}:make", "photos": unseen, "styles": unseen[:1]}
     told |= {"size": 48, "steps": 10, "device": "cpu", "decoders": (_file(place),)}
     made = run_experiment(find_experiment("decoders"), tmp_path / "out", told)
-    assert len(made["verdicts"]) == 5
-    by = {x["claim"]: x["outcome"] for x in made["verdicts"]}
-    assert by["The decoder is the faster."] == "holds"
+    assert len(made["verdicts"]) == 6
     found = json.loads((tmp_path / "out" / "data.json").read_text())["compared"]["1"]
-    assert [len(x["code"]) for x in found.values()] == [3] * 6
+    assert [len(x["code"]) for x in found.values()] == [3] * 9
     code = {name: np.mean(x["code"]) for name, x in found.items()}
     assert code["decoder + solver, 10 steps"] < code["decoder + solver, 1 steps"] < code["decoder"]
-    assert found["decoder"]["steps"] == [0, 0, 0]
+    kept = {x: x.stat().st_mtime_ns for x in (tmp_path / "out" / "units").rglob("*.png")}
+    assert len(kept) == 27
+    run_experiment(find_experiment("decoders"), tmp_path / "out", told)  # goes on: nothing is left
+    assert {x: x.stat().st_mtime_ns for x in kept} == kept
 
 
 @pytest.mark.parametrize(

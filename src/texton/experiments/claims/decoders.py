@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 
 from texton.experiments.harness.experiment import Experiment
+from texton.experiments.harness.folder import Made
 from texton.experiments.harness.lab import Lab, need
 from texton.experiments.harness.options import Options
+from texton.experiments.harness.work import Series
 from texton.experiments.measures.statistics import Array, Estimate, mean_interval
 from texton.experiments.report.findings import Cell, Findings, Outcome
 from texton.experiments.report.plots import curves
@@ -20,15 +21,14 @@ from texton.images.sheets import Tile, make_sheet
 from texton.learned.decoder import LoadedDecoder
 from texton.methods.code_inversion import InvertOptions
 from texton.methods.inversions import inversion_steps
-from texton.methods.method import Task
-from texton.methods.parts.inverting import inverted
-from texton.methods.result import Result, Unit
+from texton.methods.result import Unit
 
 DECODER, SOLVER, BOTH = "decoder", "solver", "decoder + solver"
-_SHARES = (0.1, 0.2, 0.4, 1.0)  # of the solver's steps, that a polish is given
+_SHARES = (0.1, 0.2, 0.4, 1.0)  # of the solver's steps
 _SHOWN = 4
 
-Measured = dict[str, dict[str, Array]]  # by who made it, by figure: a number per photograph
+Who = tuple[str, int]  # who makes a picture, and in how many steps
+Measured = dict[Who, dict[str, Array]]  # by figure: a number per photograph
 
 
 def run(lab: Lab) -> Findings:
@@ -37,21 +37,21 @@ def run(lab: Lab) -> Findings:
     names = [decoder.layer for decoder in decoders]
     need(len(set(names)) == len(names), f"two decoders of one layer are given: {', '.join(names)}")
     need(len(lab.photos) > 1, "one photograph is given: --photos takes two or more")
-    findings, done = Findings(), 0
-    in_all = len(decoders) * len(lab.photos)
+    steps = inversion_steps(lab.options.preset, lab.options.steps)
+    series = {
+        decoder.layer: {
+            who: [_series(lab, decoder, photo, *who) for photo in lab.photos] for who in whos(steps)
+        }
+        for decoder in decoders
+    }
+    lab.make([one for by in series.values() for each in by.values() for one in each])
+    findings = Findings()
     told: dict[str, Measured] = {}
-    for decoder in decoders:
-        made: list[dict[str, Result]] = []
-        for photo in lab.photos:
-            made.append(_made(lab, decoder, photo))
-            done += 1
-            lab.reach(f"{decoder.layer} {photo.name}", done, in_all)
-        told[decoder.layer] = _measured(lab, made)
-        findings.show(
-            f"{decoder.layer}: photographs, and what each makes of their codes",
-            sheet(lab.photos[:_SHOWN], made[:_SHOWN]),
-        )
-    report(findings, told, _steps(lab))
+    for layer, by in series.items():
+        made = {who: [lab.made(one)[0] for one in each] for who, each in by.items()}
+        told[layer] = {who: _measured(lab, each) for who, each in made.items()}
+        findings.show(f"{layer}: what each makes of the photographs' codes", sheet(lab, made))
+    report(findings, told)
     findings.limits.append(
         f"{len(lab.photos)} photographs. Whether a decoder was trained on them only you know: "
         "name some that it has not seen. Seconds are of this machine, network and size, and count "
@@ -60,77 +60,54 @@ def run(lab: Lab) -> Findings:
     return findings
 
 
-def sheet(photos: Sequence[Picture], made: Sequence[Mapping[str, Result]]) -> Image:
-    """A row by everyone, the photographs above."""
-    rows = [("photograph", [Tile(photo.image[0], photo.name) for photo in photos])]
-    for name in made[0]:
-        tiles = [Tile(one[name].image, f"{one[name].error:.3g}") for one in made]
-        rows.append((name, tiles))
-    return make_sheet(rows)
+def whos(steps: int) -> list[Who]:
+    """The decoder; the solver after it, and alone, in some of its steps and in all of them."""
+    some = list(dict.fromkeys(max(1, round(share * steps)) for share in _SHARES))
+    return [(DECODER, 0), *((BOTH, count) for count in some), *((SOLVER, count) for count in some)]
 
 
-def _steps(lab: Lab) -> int:
-    return inversion_steps(lab.options.preset, lab.options.steps)
+def _series(lab: Lab, decoder: LoadedDecoder, photo: Picture, who: str, steps: int) -> Series:
+    """One picture."""
+    layer, told = decoder.layer, {**lab.solving, "seed": lab.options.seed}
+    by = who if who == SOLVER else f"{who} {decoder.describe()['decoder_hash']}"
+    told |= {"steps": steps} if who == SOLVER else {"steps": None, "polish": steps}
+    told |= {} if who == SOLVER else {"decoder": decoder.path}
+    return Series(
+        kind=who,
+        network=lab.network,
+        source=lab.source(lab.network),
+        photo=photo,
+        method="invert",
+        options=InvertOptions.of(told),
+        units=(Unit(layer, None, photo.name),),
+        keys=(f"{layer}/{photo.name}/{by.replace(' ', '')}-{steps}-{lab.options.seed}",),
+        layer=layer,
+        evaluations=max(1, steps),
+    )
 
 
-def polishes(steps: int) -> dict[str, int]:
-    """How many steps follow the decoder, by name; the last as many as the solver has alone."""
+def _measured(lab: Lab, made: Sequence[Made]) -> dict[str, Array]:
+    """Error in code, error in pixels and seconds."""
+    pixels = [pixel_error(x.image, y.image[0]) for x, y in zip(made, lab.photos, strict=True)]
     return {
-        f"{BOTH}, {n} steps": n for n in dict.fromkeys(max(1, round(x * steps)) for x in _SHARES)
+        "code": np.array([float(one.figures["error"]) for one in made]),
+        "pixels": np.array(pixels),
+        "seconds": np.array([float(one.figures["seconds"]) for one in made]),
     }
 
 
-def _made(lab: Lab, decoder: LoadedDecoder, photo: Picture) -> dict[str, Result]:
-    """One photograph's code, by everyone; the solver last, for its trace."""
-    options = {**lab.solving, "seed": lab.options.seed}
-    solving: dict[str, dict[str, Any]] = {SOLVER: options}
-    from_it = {key: value for key, value in options.items() if key != "steps"}
-    for name, polish in {DECODER: 0, **polishes(_steps(lab))}.items():
-        solving[name] = {**from_it, "decoder": decoder.path, "polish": polish}
-    unit = Unit(decoder.layer, None, photo.name)
-    found = {}
-    for name, told in solving.items():
-        task = Task(
-            lab.network,
-            (unit,),
-            {photo.name: photo.image},
-            InvertOptions.of(told),
-            lab.options.device,
-        )
-        uses = decoder if name != SOLVER else None
-        if name == DECODER:
-            inverted(task, unit, None, None, uses)  # once to warm up: its seconds are few
-        found[name] = inverted(task, unit, None, None, uses)
-    return found
+def sheet(lab: Lab, made: Mapping[Who, Sequence[Made]]) -> Image:
+    """A row by everyone, the photographs above."""
+    shown = lab.photos[:_SHOWN]
+    rows = [("photograph", [Tile(photo.image[0], photo.name) for photo in shown])]
+    for who, each in made.items():
+        tiles = [Tile(one.image, f"{one.figures['error']:.3g}") for one in each[:_SHOWN]]
+        rows.append((_name(who), tiles))
+    return make_sheet(rows)
 
 
-def _measured(lab: Lab, made: Sequence[Mapping[str, Result]]) -> Measured:
-    """Error in code, error in pixels, seconds and steps."""
-    names = list(made[0])
-    told: Measured = {}
-    for name in names:
-        results = [one[name] for one in made]
-        pixels = [
-            pixel_error(result.image, photo.image[0])
-            for result, photo in zip(results, lab.photos, strict=True)
-        ]
-        told[name] = {
-            "code": np.array([result.error for result in results]),
-            "pixels": np.array(pixels),
-            "seconds": np.array([result.seconds for result in results]),
-            "steps": np.array([result.steps for result in results], float),
-        }
-        traces = [_trace(one, name) for one in made]
-        pairs = zip((one[SOLVER].trace for one in made), traces, strict=True)
-        told[name]["saved"] = np.array([steps_saved(*pair) for pair in pairs])
-    return told
-
-
-def _trace(made: Mapping[str, Result], name: str) -> Sequence[float]:
-    """What a run minimises, before every step; of the decoder, where any polish begins."""
-    if name != DECODER:
-        return made[name].trace
-    return next(result.trace for polished, result in made.items() if polished.startswith(BOTH))[:1]
+def _name(who: Who) -> str:
+    return who[0] if who[0] == DECODER else f"{who[0]}, {who[1]} steps"
 
 
 def pixel_error(image: Tensor, photo: Tensor) -> float:
@@ -139,75 +116,86 @@ def pixel_error(image: Tensor, photo: Tensor) -> float:
     return float((image - photo).square().sum() / contrast.clamp_min(1e-12))
 
 
-def steps_saved(alone: Sequence[float], other: Sequence[float]) -> float:
-    """How many steps of the solver alone come as far as another run, less those that it took.
+def steps_saved(alone: Sequence[tuple[int, float]], steps: int, error: float) -> float:
+    """How many more steps the solver alone takes to an error as small.
 
     Args:
-        alone, other: what each minimises, before every step; where the solver alone never gets
-            there, all of its steps count.
+        alone: steps, upwards, and the error that it reaches in them; between two of them along a
+            line of logarithms, below and above them the first or the last.
     """
-    reached = (step for step, value in enumerate(alone) if value <= other[-1])
-    return float(next(reached, len(alone)) - (len(other) - 1))
+    counts, errors = (np.log(column) for column in zip(*alone, strict=True))
+    return float(np.exp(np.interp(-np.log(error), -errors, counts))) - steps
 
 
-def report(findings: Findings, told: Mapping[str, Measured], steps: int) -> None:
+def report(findings: Findings, told: Mapping[str, Measured]) -> None:
     """Tables, plots and verdicts, from figures per layer, maker and photograph."""
-    rows: list[list[Cell]] = [
-        [layer, name, *(float(x[key].mean()) for key in ("code", "pixels", "seconds", "saved"))]
-        for layer, measured in told.items()
-        for name, x in measured.items()
-    ]
+    rows: list[list[Cell]] = []
+    for layer, measured in told.items():
+        alone = [(n, x["code"]) for (by, n), x in measured.items() if by == SOLVER]
+        for (by, steps), x in measured.items():
+            saved = [
+                steps_saved([(n, float(y[i])) for n, y in alone], steps, float(error))
+                for i, error in enumerate(x["code"])
+            ]
+            means = [float(x[key].mean()) for key in ("code", "pixels", "seconds")]
+            mean = None if by == SOLVER else float(np.mean(saved))
+            rows.append([layer, _name((by, steps)), *means, mean])
+        lines = {
+            f"{by}, {key}": [
+                (steps, float(np.log10(x[key].mean())))
+                for (who, steps), x in measured.items()
+                if who == by or (who == DECODER and by == BOTH)
+            ]
+            for by in (BOTH, SOLVER)
+            for key in ("code", "pixels")
+        }
+        findings.plot(f"{layer}: error over steps", curves(lines, "steps", "log10 of the error"))
     findings.table(
         "compared",
         "Decoder, solver, and the solver from where the decoder got",
         ["layer", "by", "error in code", "error in pixels", "seconds", "steps saved"],
         rows,
         "Means over photographs. Error in code: ‖code − target‖² / ‖target‖²; in pixels: the "
-        "same of the image, over the photograph's contrast. Steps saved: those that the solver "
-        "alone takes to where this run's last step began, by what it minimises (the error in code "
-        "and a little total variation), less those taken.",
+        "same of the image, over the photograph's contrast. Steps saved: what the solver alone "
+        "takes to an error in code as small, less those taken; no more than it was given.",
     )
-    for layer, measured in told.items():
-        by = {
-            key: [
-                (float(measured[name]["steps"].mean()), float(np.log10(measured[name][key].mean())))
-                for name in (DECODER, *polishes(steps))
-            ]
-            for key in ("code", "pixels")
-        }
-        both = {f"decoder + solver, {key}": points for key, points in by.items()}
-        alone = {
-            f"solver, {key}": [(float(steps), float(np.log10(measured[SOLVER][key].mean())))]
-            for key in by
-        }
-        lines = {**both, **alone}
-        findings.plot(f"{layer}: error over steps", curves(lines, "steps", "log10 of the error"))
     findings.data["compared"] = {
-        layer: {name: {k: v.tolist() for k, v in x.items()} for name, x in measured.items()}
+        layer: {_name(who): {k: v.tolist() for k, v in x.items()} for who, x in measured.items()}
         for layer, measured in told.items()
     }
-    _judge(findings, told, steps)
+    _judge(findings, told)
 
 
-def _judge(findings: Findings, told: Mapping[str, Measured], steps: int) -> None:
-    some = next(iter(polishes(steps)))
-    every = list(polishes(steps))[-1]
+def _judge(findings: Findings, told: Mapping[str, Measured]) -> None:
+    counts = [steps for by, steps in next(iter(told.values())) if by == SOLVER]
+    few, half, every = counts[0], counts[-2] if len(counts) > 1 else counts[0], counts[-1]
+    decoded, solved = (DECODER, 0), (SOLVER, every)
     claims = (
-        ("In code, the solver comes nearer than the decoder.", "code", SOLVER, DECODER),
-        ("In pixels, the decoder comes nearer than the solver.", "pixels", DECODER, SOLVER),
-        ("The decoder is the faster.", "seconds", DECODER, SOLVER),
+        ("In code, the solver comes nearer than the decoder.", "code", solved, decoded),
+        ("In pixels, the decoder comes nearer than the solver.", "pixels", decoded, solved),
         (
-            f"From the decoder's image, {some.rpartition(', ')[2]} come nearer in code than all "
-            f"{steps} of the solver alone.",
+            f"The decoder's one pass comes nearer in code than {few} steps of the solver.",
             "code",
-            some,
-            SOLVER,
+            decoded,
+            (SOLVER, few),
         ),
         (
-            "From the decoder's image, as many steps come nearer in pixels than the solver alone.",
+            f"From the decoder's image, {few} steps come nearer in code than {few} from noise.",
+            "code",
+            (BOTH, few),
+            (SOLVER, few),
+        ),
+        (
+            f"From the decoder's image, {half} steps come as near in code as {every} from noise.",
+            "code",
+            (BOTH, half),
+            solved,
+        ),
+        (
+            f"From the decoder's image, {every} steps come nearer in pixels than from noise.",
             "pixels",
-            every,
-            SOLVER,
+            (BOTH, every),
+            solved,
         ),
     )
     for claim, key, less, more in claims:
@@ -240,8 +228,9 @@ EXPERIMENT = Experiment(
     "comes nearer to the code, which to the photograph, in which time, and what is the decoder's "
     "image worth as a start?",
     method=(
-        "The code of every photograph is decoded, solved for from noise, and solved for from what "
-        "the decoder gave, with a tenth, a fifth, two fifths and all of the steps.",
+        "The code of every photograph is decoded in one pass; solved for from noise, in a tenth, a "
+        "fifth, two fifths and all of the preset's steps; and solved for in as many from what the "
+        "decoder gave.",
         "The error in code is the solver's own aim, the error in pixels nobody's but the "
         "decoder's: a decoder has seen photographs, the solver knows none. So Dosovitskiy and Brox "
         "found decoders nearer in the image, and further in the code.",

@@ -120,8 +120,6 @@ def test_files_of_others_are_refused(small: Network, file: Path, tmp_path: Path)
         replace(read.header, architecture={**shape, "stages": [[10**9, 8], [1, 3]]}),
         replace(read.header, architecture={**shape, "stages": [[2, 10**12], [1, 3]]}),
         replace(read.header, architecture={**shape, "channels": -1}),
-        replace(read.header, architecture={**shape, "joints": [2]}),
-        replace(read.header, architecture={**shape, "joints": ["0"]}),
     ]
     for header in bad:
         path = save_trained(read.built(built), header, tmp_path / "b.safetensors")
@@ -163,29 +161,3 @@ def test_mixed_precision(small: Network, photos: Photos, tmp_path: Path) -> None
     assert all(
         x.dtype == torch.float32 for x in load_trained(outcome.path, "decoder").tensors.values()
     )
-
-
-def test_one_begins_with_another(
-    small: Network, photos: Photos, file: Path, tmp_path: Path, net: Network
-) -> None:
-    """What the decoder of a layer before gives of its own code comes out from the joint on."""
-    told = DecoderOptions(steps=100, batch=2, crop=32, rate=0.01, every=100)
-    before = train(
-        DecoderRecipe(small, "1", told, photos, CPU), photos, told, tmp_path / "b.safetensors", CPU
-    )
-    both = replace(told, from_=before.path, steps=5, every=5)
-    recipe = DecoderRecipe(small, "4", both, photos, CPU)
-    known, model = LoadedDecoder(before.path, small).module, recipe.model
-    assert model.linear == {0, 1} and model.factors == [1, 2]
-    image = photos.held_crops(32)
-    code = small.encode(image, "1")["1"] - known.mean
-    white = torch.nn.functional.conv2d(code, known.whiten)
-    padded = torch.nn.functional.pad(white, (1, 1, 1, 1), "reflect")
-    assert torch.allclose(model.convs[1](padded) + 0.5, known(code + known.mean), atol=1e-5)
-    held = train(recipe, photos, both, tmp_path / "c.safetensors", CPU).held
-    plain = replace(both, from_=None)
-    anew = DecoderRecipe(small, "4", plain, photos, CPU)
-    assert held < train(anew, photos, plain, tmp_path / "d.safetensors", CPU).held
-    LoadedDecoder(tmp_path / "c.safetensors", small)
-    with pytest.raises(TextonError, match="decodes 4, which is no layer before 1"):
-        decoder_for(small, "1", LoadedDecoder(file, small))

@@ -43,16 +43,13 @@ class Decoder(nn.Module):
     Args:
         entering: C.
         stages: from the code to the image; the last gives the image's channels.
-        joints: the numbers of stages that are not rectified: what they give is the whitened code of
-            a layer before, whose decoder begins there.
     """
 
     mean: Tensor
     whiten: Tensor
 
-    def __init__(self, entering: int, stages: Sequence[Stage], joints: Sequence[int] = ()) -> None:
+    def __init__(self, entering: int, stages: Sequence[Stage]) -> None:
         super().__init__()
-        self.linear = {*joints, len(stages) - 1}
         self.factors = [factor for factor, _ in stages]
         widths = [entering, *(channels for _, channels in stages)]
         self.convs = nn.ModuleList(
@@ -75,12 +72,6 @@ class Decoder(nn.Module):
         self.mean.copy_(mean.view_as(self.mean))
         self.whiten.copy_(matrix.float()[:, :, None, None])
 
-    def begin_with(self, known: Decoder) -> None:
-        """Take over what a decoder of a layer before knows: its stages are the last of these."""
-        own = self.convs[len(self.convs) - len(known.convs) :]
-        for mine, other in zip(own, known.convs, strict=True):
-            mine.load_state_dict(other.state_dict())
-
     def forward(self, code: Tensor, size: Sequence[int] | None = None) -> Tensor:
         """
         Args:
@@ -91,44 +82,25 @@ class Decoder(nn.Module):
         left = 1
         for factor in self.factors:
             left *= factor
+        last = len(self.convs) - 1
         for number, (factor, conv) in enumerate(zip(self.factors, self.convs, strict=True)):
             if factor > 1:
                 x = F.interpolate(x, scale_factor=factor, mode="nearest")
                 left //= factor
                 x = x if size is None else _sized(x, size[-2] // left, size[-1] // left)
             x = conv(_bordered(x))
-            x = x if number in self.linear else F.relu(x)
+            x = x if number == last else F.relu(x)
         return x.float() + 0.5 if size is None else _sized(x.float() + 0.5, *size[-2:])
 
 
-def decoder_for(
-    network: Network, layer: str, before: LoadedDecoder | None = None
-) -> tuple[Decoder, dict[str, Any]]:
+def decoder_for(network: Network, layer: str) -> tuple[Decoder, dict[str, Any]]:
     """The mirror of a network up to a layer, untrained, and its architecture as JSON.
 
-    Args:
-        before: a decoder of a layer before, which it begins with.
-
     Raises:
-        TextonError: no such layer; the network is no chain of stages up to there; ``before`` is of
-            none of these stages.
+        TextonError: no such layer; the network is no chain of stages up to there.
     """
-    channels, stages = network.layer(layer).channels, _mirrored(network, layer)
-    architecture: dict[str, Any] = {"channels": channels, "stages": stages}
-    if before is None:
-        return built(architecture), architecture
-    known = before.architecture
-    offset = len(stages) - len(known["stages"])
-    widths = [channels, *(stage[1] for stage in stages)]
-    joined = widths[max(0, offset) :] == [known["channels"], *(x[1] for x in known["stages"])]
-    if offset < 1 or not joined or stages[offset + 1 :] != known["stages"][1:]:
-        raise TextonError(
-            f"'{before.path}' decodes {before.layer}, which is no layer before {layer}"
-        )
-    architecture["joints"] = [offset - 1, *(offset + x for x in known.get("joints", []))]
-    module = built(architecture)
-    module.begin_with(before.module)
-    return module, architecture
+    architecture = {"channels": network.layer(layer).channels, "stages": _mirrored(network, layer)}
+    return built(architecture), architecture
 
 
 def built(architecture: Mapping[str, Any]) -> Decoder:
@@ -146,10 +118,7 @@ def built(architecture: Mapping[str, Any]) -> Decoder:
         raise ValueError("its stages have no number of channels")
     if not all(0 < row[0] <= _MOST_FACTOR for row in rows):
         raise ValueError("its stages enlarge by no factor")
-    joints = take_all({"joints": architecture.get("joints", [])}, "joints", int)
-    if not all(0 <= joint < len(rows) for joint in joints):
-        raise ValueError("its joints are none of its stages")
-    return Decoder(channels, [(row[0], row[1]) for row in rows], joints)
+    return Decoder(channels, [(row[0], row[1]) for row in rows])
 
 
 class LoadedDecoder:
@@ -157,7 +126,6 @@ class LoadedDecoder:
 
     Attributes:
         layer: whose codes it takes.
-        module, architecture: as `decoder_for` gives them.
     """
 
     def __init__(self, path: Path, network: Network) -> None:
@@ -174,8 +142,7 @@ class LoadedDecoder:
         if not fits or module.convs[-1].out_channels != network.channels:
             raise TextonError(f"'{path}' cannot be used: its layer is none of {network.name}'s")
         self.path, self.layer = Path(path), known[0]
-        self.module, self._steps = module, read.header.steps
-        self.architecture = read.header.architecture
+        self._module, self._steps = module, read.header.steps
         self._hash = weights_hash_of(module)
 
     def check_layer(self, layer: str) -> None:
@@ -200,7 +167,7 @@ class LoadedDecoder:
         Args:
             size: rows and columns of the image.
         """
-        module = self.module.to(compute.device)
+        module = self._module.to(compute.device)
         with torch.no_grad(), compute.exact().arithmetic():
             images: Tensor = module(code.to(compute.device), size)
             return images.clamp(0, 1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from texton.errors import TextonError
-from texton.learned.decoder import Decoder, LoadedDecoder, decoder_for
+from texton.learned.decoder import Decoder, decoder_for
 from texton.learned.file import Header
 from texton.network.device import Compute
 from texton.network.network import Network
@@ -42,8 +42,7 @@ class DecoderRecipe:
             raise TextonError(f"{network.name} takes one image at a time: use --batch 1")
         torch.manual_seed(seed_of(told.seed, "weights"))
         self.model: Decoder
-        before = None if told.from_ is None else LoadedDecoder(told.from_, network)
-        self.model, self._architecture = decoder_for(network, layer, before)
+        self.model, self._architecture = decoder_for(network, layer)
         self._network, self._layer, self._told = network, layer, told
         self._compute = compute
         self._encode = network.encoder(layer, compute)

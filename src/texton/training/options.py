@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from texton.errors import TextonError
@@ -68,9 +67,6 @@ class DecoderOptions(TrainingOptions):
 
     pixels: float = option(1.0, "Weight of the error in pixels.", low=0)
     code: float = option(1.0, "Weight of the error in the code of what is decoded.", low=0)
-    from_: Path | None = option(
-        None, "Begin with a decoder of a layer before: what it knows need not be learnt again."
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

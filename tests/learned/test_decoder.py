@@ -161,3 +161,14 @@ def test_mixed_precision(small: Network, photos: Photos, tmp_path: Path) -> None
     assert all(
         x.dtype == torch.float32 for x in load_trained(outcome.path, "decoder").tensors.values()
     )
+
+
+def test_a_loss_means_the_same_in_any_batch(small: Network, photos: Photos) -> None:
+    told = DecoderOptions(batch=1, crop=32)
+    recipe = DecoderRecipe(small, "4", told, photos, CPU)
+    images = torch.stack([x[:, :32, :32] / 255 for x in photos.seen[:4]])
+    images[0] = 0.5 + 0.001 * images[0]  # as good as flat
+    with torch.no_grad():
+        each = [float(recipe.loss(image[None], 0)) for image in images]
+        assert float(recipe.loss(images, 0)) == pytest.approx(sum(each) / 4, rel=1e-4)
+        assert each[0] < 3 * max(each[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -24,9 +25,10 @@ _TINY = 1e-8
 class DecoderRecipe:
     """Trains the mirror of a network up to a layer.
 
-    Both errors are shares of what there is to get right: of the photographs' contrast, and of the
-    energy of their codes, as in `CodeMatch`. A margin is cut off: there the network has padded
-    with zeros, and a decoder that copes with that paints a frame.
+    Both errors are shares of what there is to get right in the photographs: of their contrast, and
+    of the energy of their codes, on average over crops. Shares of a batch's own would be large
+    where there is least to see, and other losses with another ``--batch``. A margin is cut off:
+    there the network has padded with zeros, and a decoder that copes with that paints a frame.
 
     Args:
         photos: by whose codes it whitens.
@@ -59,12 +61,10 @@ class DecoderRecipe:
         loss = images.new_zeros(())
         if self._told.pixels:
             own, target = (_inner(x, self._margin) for x in (decoded, images))
-            contrast = (target - target.mean((0, 2, 3), keepdim=True)).square().sum()
-            loss = loss + self._told.pixels * (own - target).square().sum() / (contrast + _TINY)
+            loss = loss + self._told.pixels * F.mse_loss(own, target) / self._contrast
         if self._told.code:
             own, target = (_inner(x, self._code_margin) for x in (self._codes(decoded), wanted))
-            error = (own - target).square().sum() / (target.square().sum() + _TINY)
-            loss = loss + self._told.code * error
+            loss = loss + self._told.code * F.mse_loss(own, target) / self._energy
         return loss
 
     def sample(self, images: Tensor) -> Tensor:
@@ -91,8 +91,12 @@ class DecoderRecipe:
     def _calibrate(self, photos: Photos) -> None:
         crops = Crops(photos.seen, self._told.crop, seed_of(self._told.seed, "calibrate"))
         loader = DataLoader(crops, self._told.batch, sampler=range(_LOOKED_AT))
+        batches = list(loader)
         with torch.no_grad():
-            codes = [self._codes(batch.to(self._compute.device)) for batch in loader]
+            codes = [self._codes(batch.to(self._compute.device)) for batch in batches]
+        images = torch.cat(batches)
+        self._contrast = float(images.var((2, 3), correction=0).mean()) + _TINY
+        self._energy = float(torch.stack([x.square().mean() for x in codes]).mean()) + _TINY
         each = torch.cat([code.transpose(0, 1).flatten(1).cpu() for code in codes], 1).double()
         self.model.calibrate(each.mean(1).float(), torch.cov(each))
 

@@ -174,8 +174,9 @@ def test_mistakes_are_told_in_a_line(run: Run, own: str) -> None:
     refused("use --size 62 or 64", "grey.png", "--tile", "--size", 63)
     refused("size is 5", "grey.png", "--size", 5)
     refused("unknown statistic 'grams'", "grey.png", "--statistic", "grams")
-    refused("no layer 'conv'", "grey.png", "--layers", "conv")
-    assert not list(Path().glob("*-*.png")), "nothing is half written"
+    refused("no layer 'conv'", "grey.png", "--texture-layers", "conv")
+    assert not list(Path().glob("*-texture.png")), "nothing is half written"
+    assert Path("grey.png").stat().st_size, "a source is not written over"
     for statistic in ("shifted", "sorted"):  # of a layer of one channel, grey and clear sources
         for name in ("grey.png", "clear.png"):
             words = ("--network", own, "--size", 64, "--steps", 2, "--statistic", statistic)

@@ -38,7 +38,7 @@ class TextureOptions(Solving):
         named=True,
     )
     tile: bool = option(False, "It repeats without a seam, across and down.", named=True)
-    layers: tuple[str, ...] = option(
+    texture_layers: tuple[str, ...] = option(
         (), "Comma-separated; relu1_1 to relu4_1 of VGG-19, the like of others."
     )
     source_size: int = option(
@@ -199,6 +199,7 @@ METHOD = Method(
     make=make,
     check=check,
     size=512,
+    suffix="texture",
     takes_pictures=True,
     about="Statistics of a picture, or of what a filter answers most, matched coarse to fine.",
 )

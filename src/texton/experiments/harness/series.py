@@ -82,9 +82,12 @@ def maxima_of(
 def textures_of(lab: Lab, source: Picture, statistic: str) -> Series:
     """One picture: a texture from noise, with a source's statistics; without edges, where the
     network sees a torus."""
-    kept = {"seed": lab.options.seed, "statistic": statistic, "layers": lab.options.layers}
-    tile = sees_torus(lab.network, layers_of(lab.network, lab.options.layers), lab.options.size)
-    told: Any = find_method("texture").options.of({**lab.solving, **kept, "tile": tile})
+    kept = {"seed": lab.options.seed, "statistic": statistic}
+    layers = lab.options.layers
+    tile = sees_torus(lab.network, layers_of(lab.network, layers), lab.options.size)
+    told: Any = find_method("texture").options.of(
+        {**lab.solving, **kept, "texture_layers": layers, "tile": tile}
+    )
     counts = [told.steps] if told.steps else told.counts[::-1]
     return Series(
         kind=statistic,

@@ -63,7 +63,7 @@ class Plan:
     bleed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solved:
     """A texture's result without its unit, and what else its settings record."""
 
@@ -78,7 +78,7 @@ def planned(task: Task) -> Plan:
         TextonError: an unknown layer; sides that cannot be tiled; a network that sees no torus.
     """
     network, told = task.network, task.options
-    layers = layers_of(network, told.layers)
+    layers = layers_of(network, told.texture_layers)
     intake = network.intake(layers)
     side = task.size or 512
     if not told.tile:
@@ -202,7 +202,7 @@ def _inside_of(statistic: Statistic, margin: int) -> Statistic:
     return lambda code: statistic(inside(code, margin))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Synthesis:
     """What all scales of one texture share; ``told``: the options of `texton.methods.texture`."""
 

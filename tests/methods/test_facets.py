@@ -14,7 +14,7 @@ from texton import TextonError, load_network
 from texton.evidence.format import Evidence
 from texton.methods.facets import facets
 from texton.methods.parts.clusters import clusters, silhouette
-from texton.methods.parts.faceting import Faceting
+from texton.methods.parts.faceting import Faceting, _in_the_middle
 from texton.network.device import choose_compute
 from texton.solve.presets import MAXIMISING, solver_settings
 
@@ -106,6 +106,16 @@ def test_what_sees_a_thing_is_shown_it_in_the_middle(tmp_path: Path) -> None:
     row, column = divmod(int(code.argmax()), code.shape[1])
     assert abs(row - 6) <= 2 and abs(column - 6) <= 2
     assert float(code.max()) > 1.5 * float(code.median())
+
+
+def test_a_picture_begins_without_a_frame() -> None:
+    patch = torch.ones(1, 3, 40, 40)
+    patch[..., 8:32, 8:32] = 0
+    mean = float(patch.mean())
+    hard, soft = (_in_the_middle(patch, (56, 56), fades=x)[0, 0] for x in (False, True))
+    assert float(hard[8, 28]) == 1 and float(hard[7, 28]) == pytest.approx(mean)
+    assert abs(float(soft[8, 28]) - mean) < 0.02
+    assert float(soft[28, 28]) == 0 and torch.equal(hard[:8], soft[:8])
 
 
 def test_patches_are_told_apart_by_what_lies_over_them(scanned: tuple[str, Path]) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _STRONG = 0.5  # of the strongest: what is weaker may be anything
 _NEAREST, _GAP, _TEXTURE = 15, 4, 96
 _LARGEST = 224
+_RIM = 0.25  # of a patch, over which it fades: its edge would be a frame in the picture
 _MAGNIFIED = 8  # a patch of few pixels is not to be a dot
 _ALIVE = 100  # a map's mean is far below its peak: begun anew, a picture is no facet's
 _THING = 48  # pixels of a receptive field: what sees less shows a texture, which fills a picture
@@ -163,7 +164,8 @@ class Faceting:
         """From the mean of patches to what excites the filter: where it sees a thing, in the
         middle of the picture; a texture everywhere."""
         compute, settings = self._compute, self._settings
-        start = _in_the_middle(blurred(mean, self._field / 16), self.size).to(compute.device)
+        mean = blurred(mean, self._field / 16)
+        start = _in_the_middle(mean, self.size, fades=True).to(compute.device)
         canvas = FourierCanvas.of(start, LOUDEST)
         window = window_of(self._network, self._layer, self.size, self._field)
         most = float(self._evidence.layer(self._layer).top_value[channel, 0])
@@ -213,10 +215,15 @@ class Faceting:
         return sheet
 
 
-def _in_the_middle(patch: Tensor, size: tuple[int, int]) -> Tensor:
-    """(1, C, h, h) on its mean colour, (1, C, *size)."""
+def _in_the_middle(patch: Tensor, size: tuple[int, int], fades: bool = False) -> Tensor:
+    """(1, C, h, h) on its mean colour, (1, C, *size); into which it fades, or has an edge."""
     whole = patch.mean((2, 3), keepdim=True).expand(-1, -1, *size).clone()
     side = patch.shape[2]
     top, left = (size[0] - side) // 2, (size[1] - side) // 2
-    whole[..., top : top + side, left : left + side] = patch
+    inner = whole[..., top : top + side, left : left + side]
+    if fades:
+        edge = ((torch.arange(side) + 0.5) / (_RIM * side)).clamp_max(1)
+        window = (torch.minimum(edge, edge.flip(0)) * math.pi / 2).sin().square()
+        patch = inner + (patch - inner) * window[:, None] * window
+    inner.copy_(patch)
     return whole

@@ -15,6 +15,7 @@ from tests.helpers import Run
 from tests.training.recipes import CPU, write_photographs
 from texton import Network, TextonError
 from texton.learned.file import save_trained
+from texton.learned.generator import Architecture
 from texton.learned.style_file import read_style_model
 from texton.methods.parts.style_terms import measure, style_objective
 from texton.training.photos import Photos
@@ -166,6 +167,11 @@ def test_a_training_begins_with_what_another_has_learnt(
     with pytest.raises(TextonError, match="of another shape: add --width 4 --residuals 1"):
         other = StyleTraining.of({**SMALL, "width": 5, "from_": path})
         StyleRecipe(paintings, shallow, other, CPU)
+
+
+def test_by_default_it_is_the_network_that_is_quick() -> None:
+    told, built = StyleTraining.of({}), Architecture()
+    assert (told.width, told.residuals) == (built.width, built.residuals) == (8, 5)
 
 
 def test_what_cannot_be_learnt_is_told(

@@ -32,8 +32,8 @@ class StyleTraining(TrainingOptions):
     style_size: int = option(
         256, "Long edge of the paintings: how large their strokes become.", low=16, high=10_000
     )
-    width: int = option(16, "Filters of its first convolution; 32: Johnson et al.", low=1, high=256)
-    residuals: int = option(4, "Residual blocks.", low=1, high=32)
+    width: int = option(8, "Filters of its first convolution; 32: Johnson et al.", low=1, high=256)
+    residuals: int = option(5, "Residual blocks.", low=1, high=32)
     output: str = option(
         "added",
         "added: the photograph is added before the end, and not learnt first; or tanh.",

@@ -108,7 +108,7 @@ ACCEPTED = [
 @pytest.mark.slow
 def test_accepted(kind: str, run: Run, tmp_path: Path) -> None:
     photo, seen = make(kind, tmp_path)
-    outcome = run("invert", photo, "relu1_1", "--steps", 100, "-o", "made.png")
+    outcome = run("invert", photo, "relu1_1", "--steps", 30, "-o", "made.png")
     assert outcome.code == 0, outcome.err
     made = Image.open(tmp_path / "made.png").convert("RGB")
     assert made.size == seen.size

@@ -23,17 +23,15 @@ from texton.network.device import Compute
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 ONE = ("--steps", 1)
 DIGITS = f"{EXAMPLES / 'digits.py'}:digits"
-ARCHITECTURES = [
-    *("alexnet", "vgg11_bn", "resnet18", "resnext50_32x4d", "densenet121"),
-    *("googlenet", "inception_v3", "squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v2"),
-    *("mobilenet_v3_small", "mnasnet0_5", "efficientnet_b0"),
-    *("regnet_y_400mf", "convnext_tiny", "swin_t"),
-    *("fcn_resnet50", "lraspp_mobilenet_v3_large"),
+ARCHITECTURES = [  # the smallest of every kind
+    *("alexnet", "vgg11_bn", "resnet18", "densenet121", "googlenet", "squeezenet1_1"),
+    *("shufflenet_v2_x0_5", "mobilenet_v3_small", "efficientnet_b0", "regnet_y_400mf"),
+    *("convnext_tiny", "swin_t", "lraspp_mobilenet_v3_large"),
 ]
 
 
 @pytest.mark.works(
-    "an architecture of torchvision", "all its 4-D codes are layers; 17 are run in the tests"
+    "an architecture of torchvision", "all its 4-D codes are layers; 13 are run in the tests"
 )
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.slow
@@ -43,8 +41,8 @@ def test_architectures(name: str, run: Run, tmp_path: Path) -> None:
     assert listed.code == 0, listed.err
     layers = json.loads(listed.out)["layers"]
     assert all(x["receptive_field"] or x["measured"] for x in layers)
-    names = [layers[len(layers) * tenths // 10]["name"] for tenths in (1, 4, 7)]
-    words = ("filter", CAT, *(f"{x}:0" for x in names), "--size", 64, "--steps", 2)
+    names = [layers[len(layers) * tenths // 10]["name"] for tenths in (2, 6)]
+    words = ("filter", CAT, *(f"{x}:0" for x in names), "--size", 64, "--steps", 1)
     outcome = run(*words, "--network", spec, "--json", "-o", "sheet.png")
     assert outcome.code == 0, outcome.err
     made = json.loads(outcome.out)

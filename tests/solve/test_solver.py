@@ -95,7 +95,7 @@ def test_solving_improves_and_stays_in_bounds(net: Network, cat: torch.Tensor) -
     assert result.image.min() >= 0 and result.image.max() <= 1
 
 
-@pytest.mark.parametrize(("preset", "row"), [("fast", 10), ("normal", 2)])
+@pytest.mark.parametrize(("preset", "row"), [("fast", 3), ("normal", 1)])
 @pytest.mark.slow
 def test_filters_that_end_dead_elsewhere_live(net: Network, preset: str, row: int) -> None:
     """The faintest of the first layers, and a row of the deepest."""
@@ -307,7 +307,7 @@ def test_numbers_out_of_range_are_refused(net: Network, cat: torch.Tensor) -> No
 
 
 @pytest.mark.slow
-def test_two_hundred_calls_cost_the_same(net: Network) -> None:
+def test_a_hundred_calls_cost_the_same(net: Network) -> None:
     """Hooks, graphs and copies that pile up would show in memory and in calls."""
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -325,12 +325,12 @@ def test_two_hundred_calls_cost_the_same(net: Network) -> None:
             sys.setprofile(None)
         return sum(event in ("call", "c_call") for event in events)
 
-    for _ in range(20):
+    for _ in range(10):
         call()
     first = work()
     gc.collect()
     objects, memory = len(gc.get_objects()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(200):
+    for _ in range(100):
         call()
     gc.collect()
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
@@ -345,7 +345,7 @@ def test_two_hundred_calls_cost_the_same(net: Network) -> None:
 @pytest.mark.slow
 def test_longer_presets_end_lower(net: Network, cat: torch.Tensor) -> None:
     """None may end early for the noise of a high learning rate, taken for the end of the fall."""
-    photo = torch.nn.functional.interpolate(cat, (48, 48), mode="area")
+    photo = torch.nn.functional.interpolate(cat, (32, 32), mode="area")
     means = []
     for preset in ("fast", "normal", "fine"):
         means.append(texton.invert_filter(photo, net, "relu5_2", 0, preset=preset).error)

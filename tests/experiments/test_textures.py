@@ -80,6 +80,18 @@ def test_phases_are_another_picture_of_the_same_spectrum() -> None:
     one, half = halves(source)
     assert one.shape == half.shape == (3, 64, 32)
     assert Scale(0.1, 0.3)(0.2) == pytest.approx(0.5)
+    assert Scale(0.1, 0.3).tells and not Scale(0.3, 0.3).tells
+
+
+def test_random_phases_are_no_texture_by_patches() -> None:
+    spots = torch.zeros(3, 64, 64)
+    for seed, image in ((0, spots), (1, other := torch.zeros(3, 64, 64))):
+        drawn = torch.Generator().manual_seed(seed)
+        for row, column in torch.randint(0, 61, (60, 2), generator=drawn).tolist():
+            image[:, row : row + 3, column : column + 3] = 1
+    own = apart(spots, other)
+    phases = apart(spots, without_phase(spots))
+    assert phases["patches"] > 2 * own["patches"] and phases["structure"] > 2 * own["structure"]
 
 
 def outcomes(**scores: float) -> list[str]:
@@ -99,9 +111,11 @@ def test_verdicts_follow_the_scores() -> None:
     kinds = {"means": 0.4, "moments": 0.3, "gram": 0.1, "shifted": 0.05}
     first = outcomes(**kinds, **{PHASES: 0.9})
     assert first == ["holds", "not supported", "not supported", "holds", "holds"]
+    alike = {**dict.fromkeys(kinds, 0.1), PHASES: 0.9}
+    assert outcomes(**alike)[1:4] == ["holds", "holds", "not supported"]
     same = dict.fromkeys(kinds, 0.1)
     assert outcomes(**same, **{PHASES: 0.1}, copies=0.9) == [
-        *("not supported", "holds", "holds", "not supported", "not supported"),
+        *("not supported", "partly", "partly", "not supported", "not supported"),
     ]
 
 

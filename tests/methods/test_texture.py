@@ -28,6 +28,7 @@ def make():
     torch.manual_seed(3)
     parts = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)]
     parts += [nn.Conv2d(6, 1, 3, padding=1), nn.ReLU()]
+    parts[3].bias.data.fill_(1.0)  # alive, whatever it sees
     return nn.Sequential(*parts), {"mean": 0.5, "std": 1.0, "input_range": 1.0, "channels": 3}
 """
 

@@ -51,7 +51,8 @@ class Measured:
 
     Attributes:
         chance: what is copied of the source's one half by its other.
-        scores: 0 as the source's own halves, 1 as another texture.
+        scores: 0 as the source's own halves, 1 as another texture; of the measures by which these
+            lie apart.
     """
 
     source: Picture
@@ -85,12 +86,16 @@ def run(lab: Lab) -> Findings:
         made = pictures[source.name]
         named = [(STATISTICS.get(name, name), image) for name, image in made.items()]
         rows.append([(source.name, source.image[0]), *named])
-    findings.show("The textures", make_rows(rows, height=lab.options.size))
+    findings.show("The textures", make_rows(rows, height=lab.options.size, width=150))
     findings.limits += [
         f"{len(found)} textures; each is one draw of noise.",
-        "Patches of 7×7 pixels on four levels see no further than a quarter of the picture; what "
-        "repeats further apart is not judged.",
+        "What repeats further apart than a quarter of the side is not judged.",
     ]
+    for name, title in MEASURES.items():
+        if left := [x.source.name for x in found if name not in x.scores[PHASES]]:
+            findings.limits.append(
+                f"Left out in {title}, as halves differ as textures do: {', '.join(left)}."
+            )
     return findings
 
 
@@ -103,17 +108,20 @@ def _measured(
         made: its textures by statistic.
     """
     image, own = source.image[0], known[source.name]
-    one, other = halves(image)
     apart = [distances(x, own) for name, x in known.items() if name != source.name]
-    inside = distances(described(one), described(other))
-    scales = {
-        name: Scale(inside[name], float(np.median([x[name] for x in apart]))) for name in MEASURES
+    own_halves = [halves(image, axis) for axis in (-1, -2)]
+    inside = [distances(*map(described, pair)) for pair in own_halves]
+    every = {
+        name: Scale(min(x[name] for x in inside), float(np.median([x[name] for x in apart])))
+        for name in MEASURES
     }
+    scales = {name: scale for name, scale in every.items() if scale.tells}
     scores = {}
     for kind, texture in made.items():
         found = distances(described(texture), own)
-        scores[kind] = {name: scales[name](found[name]) for name in MEASURES}
+        scores[kind] = {name: scale(found[name]) for name, scale in scales.items()}
     copies = {kind: copied(texture, image) for kind, texture in made.items()}
+    one, other = own_halves[0]
     return Measured(source, copied(other, one), scores, copies)
 
 
@@ -132,7 +140,7 @@ def judge(findings: Findings, found: Sequence[Measured]) -> None:
     findings.data["scores"] = {
         kind: {name: vars(x) for name, x in by.items()} for kind, by in means.items()
     }
-    more = {name: _ahead(found, PHASES, "means", name) for name in MEASURES}
+    more = {name: _ahead(found, PHASES, "means", name) for name in ("patches", "structure")}
     findings.judge(
         "The sums of feature maps are a texture: more than its colours and its spectrum.",
         _outcome([x.low > 0 for x in more.values()]),
@@ -140,17 +148,23 @@ def judge(findings: Findings, found: Sequence[Measured]) -> None:
         f"{_listed(means['means'])}; of its spectrum with random phases "
         f"{_listed(means[PHASES])}. Nearer by the sums, paired: {_listed(more)}.",
     )
+    sees = _ahead(found, PHASES, "gram", "structure").low > 0
+    if not sees:
+        findings.limits.append(
+            "Patches do not tell random phases from textures here, which the eye does: what they "
+            "find alike may differ, and nothing can hold by them. Larger pictures may help."
+        )
     lacks = {name: _ahead(found, "means", "gram", name) for name in MEASURES}
     findings.judge(
         "The sums lack nothing of a texture that Gram matrices have.",
-        _none_lacking(lacks),
+        _none_lacking(lacks, sees),
         f"Nearer by Gram matrices than by the sums, paired: {_listed(lacks)}; Gram: "
         f"{_listed(means['gram'])}.",
     )
     spreads = {name: _ahead(found, "moments", "gram", name) for name in MEASURES}
     findings.judge(
         "With each map's standard deviation beside its sum, nothing is lacking.",
-        _none_lacking(spreads),
+        _none_lacking(spreads, sees),
         f"Nearer by Gram matrices than by moments, paired: {_listed(spreads)}; moments: "
         f"{_listed(means['moments'])}.",
     )
@@ -172,9 +186,10 @@ def judge(findings: Findings, found: Sequence[Measured]) -> None:
     )
 
 
-def _none_lacking(lacks: Mapping[str, Estimate]) -> Outcome:
-    """Holds where no measure lacks a tenth; is refuted where one surely lacks anything."""
-    if all(x.high < _ALIKE for x in lacks.values()):
+def _none_lacking(lacks: Mapping[str, Estimate], sees: bool) -> Outcome:
+    """Holds where no measure lacks a tenth and patches tell the control; is refuted where one
+    surely lacks anything."""
+    if sees and all(x.high < _ALIKE for x in lacks.values()):
         return "holds"
     return "not supported" if any(x.low > 0 for x in lacks.values()) else "partly"
 
@@ -184,11 +199,15 @@ def _outcome(passed: Sequence[bool]) -> Outcome:
 
 
 def _means(found: Sequence[Measured], kind: str) -> dict[str, Estimate]:
-    return {name: mean_interval([x.scores[kind][name] for x in found]) for name in MEASURES}
+    return {
+        name: mean_interval([x.scores[kind][name] for x in found if name in x.scores[kind]])
+        for name in MEASURES
+    }
 
 
 def _ahead(found: Sequence[Measured], far: str, near: str, name: str) -> Estimate:
-    return mean_interval([x.scores[far][name] - x.scores[near][name] for x in found])
+    told = [x.scores for x in found if name in x.scores[far]]
+    return mean_interval([x[far][name] - x[near][name] for x in told])
 
 
 def _listed(found: Mapping[str, Estimate]) -> str:
@@ -200,11 +219,12 @@ def _table(findings: Findings, found: Sequence[Measured]) -> None:
     for one in found:
         for kind, scores in one.scores.items():
             row: list[Cell] = [one.source.name, STATISTICS.get(kind, kind)]
-            rows.append([*row, *scores.values(), one.copies[kind], one.chance])
+            rows.append([*row, *map(scores.get, MEASURES), one.copies[kind], one.chance])
     columns = ["source", "statistic", *MEASURES.values(), "copied", "copied by its other half"]
-    findings.table("textures", "Every texture", columns, rows, "0: as the source's own halves.")
+    findings.table("textures", "Every texture", columns, rows, _NOTE)
 
 
+_NOTE = "0: as the source's own halves, 1: as another texture. A dash: the halves differ as those."
 EXPERIMENT = Experiment(
     name="textures",
     title="What do the sums lack of a texture?",
@@ -215,10 +235,11 @@ EXPERIMENT = Experiment(
         "From every source a texture is made by sums of feature maps, by sums and standard "
         "deviations, by Gram matrices, and by Gram matrices of shifted maps beside them, in as "
         "many steps. They are judged by what none has optimised: the sliced Wasserstein distance "
-        "of 7×7 patches on a Gaussian pyramid, in colour, and in grey brought to one mean and "
+        "of 3×3 patches on a Gaussian pyramid, in colour, and in grey brought to one mean and "
         "spread; and the difference of autocorrelations, which tells what repeats.",
-        "A distance is read between two others: 0 is that of the source's left half from its "
-        "right, 1 the median distance of the other sources. Control: the source's own spectrum "
+        "A distance is read between two others: 0 is that of the source's halves, 1 the "
+        "median distance of the other sources; a source whose halves lie nearly as far apart is "
+        "left out. Control: the source's own spectrum "
         "with random phases, which needs no network.",
         "Copies are counted: patches whose likest in the source lie side by side as they do, more "
         "than of the source's right half in its left.",

@@ -20,10 +20,13 @@ with optional("experiments"):
 
 Array = NDArray[np.float64]
 Values = NDArray[Any]
-_SIDE, _LEVELS, _DIRECTIONS = 7, 4, 128
+# Of 7×7 pixels a random direction adds up so many that only a spectrum is left: random phases
+# were as near as a texture. Of 3×3 it is an edge or a spot, which stand out.
+_SIDE, _LEVELS, _DIRECTIONS = 3, 4, 128
 _QUANTILES = 257
 _COPIED, _EVERY = 8, 4  # a patch's side and how far apart they are taken, to look for copies
-_SMALLEST = 2 * _SIDE
+_SMALLEST = 8  # pixels a side, of a level
+_TOLD = 0.8  # of the way to other textures: further apart, its halves are no scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ def described(image: Tensor) -> Described:
 
 
 def patch_distance(a: Sequence[Array], b: Sequence[Array]) -> float:
-    """Sliced Wasserstein distance of 7×7 patches over four levels of a Gaussian pyramid, the mean
+    """Sliced Wasserstein distance of 3×3 patches over four levels of a Gaussian pyramid, the mean
     of levels; in units of the range [0, 1], or of the luminance's spread."""
     return float(np.mean([np.abs(x - y).mean() for x, y in zip(a, b, strict=False)]))
 
@@ -86,14 +89,19 @@ class Scale:
     floor: float
     ceiling: float
 
+    @property
+    def tells(self) -> bool:
+        """Whether the source is one texture by this measure: its halves are no others' like."""
+        return self.floor < _TOLD * self.ceiling
+
     def __call__(self, distance: float) -> float:
         return (distance - self.floor) / max(self.ceiling - self.floor, 1e-9)
 
 
-def halves(image: Tensor) -> tuple[Tensor, Tensor]:
-    """The left and the right half of a picture (…, H, W)."""
-    middle = image.shape[-1] // 2
-    return image[..., :middle], image[..., -middle:]
+def halves(image: Tensor, axis: int = -1) -> tuple[Tensor, Tensor]:
+    """The left and the right half of a picture (…, H, W), or, of axis −2, upper and lower."""
+    middle = image.shape[axis] // 2
+    return image.narrow(axis, 0, middle), image.narrow(axis, image.shape[axis] - middle, middle)
 
 
 def without_phase(image: Tensor, seed: int = 0) -> Tensor:
@@ -114,6 +122,7 @@ def _levelled(image: Tensor) -> Array:
 
 def _quantiles(planes: Array) -> list[Array]:
     axes = np.random.default_rng(0).normal(size=(planes.shape[2] * _SIDE**2, _DIRECTIONS))
+    axes[:, 1:] -= axes[:, 1:].mean(0)  # but for one, which tells the mean
     axes /= np.linalg.norm(axes, axis=0)
     found = []
     for _ in range(_LEVELS):

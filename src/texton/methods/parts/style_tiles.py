@@ -70,7 +70,7 @@ class Look:
         return list(tile.among_all(self.weights[layer], self.tiling.strides[layer]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
     """Of each style term its weight and target; of the content the picture and layer."""
 

@@ -54,7 +54,7 @@ def of_layers(key: str, value: Any) -> Change:
         setting("top", 0),
         setting("crop", [32, -1]),
         setting("crop", [2**40, 1]),
-        setting("crop", "square"),
+        setting("crop", "oval"),
         setting("multiple", -2),
         lambda told: told["settings"].pop("channels"),
         of_layers("stride", 2**60),

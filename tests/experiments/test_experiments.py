@@ -57,8 +57,11 @@ TABLES = {
     "parts": {"changes": 2 * 4},
     "projections": {"likeness": 3 * 7},
     "inversion-or-maximum": {"recognised": 2 * 5},
+    "decoders": {},
+    "textures": {},
 }
-ELSEWHERE = ("projections", "inversion-or-maximum")  # run in files of their own
+# run in files of their own
+ELSEWHERE = ("projections", "inversion-or-maximum", "decoders", "textures")
 LAYERS = {"figure1": "relu3_2,relu4_2", "figure3": "relu1_2,relu2_2", "depth": "relu1_2,relu2_2"}
 LAYERS["specific-texture"] = LAYERS["parts"] = LAYERS["figure3"]
 

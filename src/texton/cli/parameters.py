@@ -95,7 +95,7 @@ def _parameter(declared: Declared, help: str, unset: bool) -> inspect.Parameter:
     flags = [declared.flag, *([declared.spec.also] if declared.spec.also and not unset else [])]
     if declared.spec.argument:
         word = name[:-1].upper()
-        if declared.default != ():
+        if declared.default != () or unset:  # an atlas makes an option of it
             return required(name, list[str], help, f"{word}...")
         said = typer.Argument(metavar=f"[{word}]...", help=help, show_default=False)
         return plain(name, list[str] | None, None, said)

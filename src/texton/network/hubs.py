@@ -66,12 +66,12 @@ def named_by_hubs(name: str) -> list[str]:
     """``resnet50[@random]`` as those hubs would have it that are installed and have one."""
     bare, _, tag = name.partition("@")
     found = []
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(TextonError), optional("torchvision"):
         from torchvision import models
 
         if bare in models.list_models():
             found.append(f"torchvision:{name}")
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(TextonError), optional("timm"):
         import timm
 
         if timm.is_model(bare) and (not tag or random_seed(tag) is not None):

@@ -364,6 +364,8 @@ def test_nothing_serious_bars_anybody(browser: Any, address: str, scheme: str, w
         ("explore?layer=relu2_1&filter=0", ".map .value:not(:empty)"),
         ("methods?method=stylize", ".option"),
         ("methods?method=maximize", ".bar[aria-checked=true]"),
+        ("desk", "input[type=range]"),
+        ("style", "input[type=range]"),
         ("history", ".shelf .tile"),
     ):
         page.goto(f"{address}/#{view}")

@@ -11,8 +11,9 @@ demo: $(VENV)/.installed
 	  --size 224 --force -o out/demo.png
 	@echo "The sheet is $(CURDIR)/out/demo.png: a row is a layer, a tile the texture one filter extracts."
 
-# Two processes of one thread each: small pictures gain nothing by a second thread.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# Processes of one thread each: small pictures gain nothing by a second thread. Three for two cores:
+# tests of commands, browsers and kills wait for others a third of their time.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test: $(VENV)/.installed-dev
 	$(PYTEST)

@@ -163,6 +163,7 @@ class Batches(Squares):
         return super().__call__(items)
 
 
+@pytest.mark.parametrize("engine", ["local"], indirect=True)  # Ray's shares the ledger
 def test_an_item_that_kills_a_batch_is_found_and_no_other_is_given_up(
     engine: Engine, tmp_path: Path
 ) -> None:

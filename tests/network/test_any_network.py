@@ -24,14 +24,14 @@ CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 ONE = ("--steps", 1)
 DIGITS = f"{EXAMPLES / 'digits.py'}:digits"
 ARCHITECTURES = [  # the smallest of every kind
-    *("alexnet", "vgg11_bn", "resnet18", "densenet121", "googlenet", "squeezenet1_1"),
+    *("alexnet", "resnet18", "densenet121", "googlenet", "squeezenet1_1"),
     *("shufflenet_v2_x0_5", "mobilenet_v3_small", "efficientnet_b0", "regnet_y_400mf"),
     *("convnext_tiny", "swin_t", "lraspp_mobilenet_v3_large"),
 ]
 
 
 @pytest.mark.works(
-    "an architecture of torchvision", "all its 4-D codes are layers; 13 are run in the tests"
+    "an architecture of torchvision", "all its 4-D codes are layers; 12 are run in the tests"
 )
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.slow

@@ -108,7 +108,9 @@ def test_the_grid_leaves_those_that_are_asked_for(visit: Visit, site: str) -> No
     assert values == sorted(values, reverse=True) and 2 <= min(values) <= max(values) <= 2.95
     count = len(values)
     page.reload()  # the choice is in the address
-    assert page.locator(".grid .tile").count() == count > 0
+    tiles = page.locator(".grid .tile")
+    tiles.nth(count - 1).wait_for()
+    assert tiles.count() == count > 0
     page.fill("[name=least]", "")
     page.fill("[name=most]", "-1")
     assert captions(page) == [] and "0 of 120." in page.locator("#note").inner_text()

@@ -26,8 +26,7 @@ BEGIN, END = "<!-- drawing: python tools/architecture.py --write -->\n", "<!-- e
 FLOORS = (
     ("cli",),
     ("app", "atlas", "experiments"),
-    ("training",),
-    ("jobs",),
+    ("jobs", "training"),
     ("methods",),
     ("solve", "evidence", "learned"),
     ("network",),

@@ -147,7 +147,7 @@ def test_a_work_is_cancelled_at_its_next_step_and_the_next_begins(
         assert browser.delete(f"/api/work/{long}").status_code == 200
         assert browser.ended(long) == "cancelled"
         assert browser.ended(waits) == "done"
-        assert browser.delete("/api/work/none").status_code == 404
+        assert browser.delete(f"/api/work/{long}0").status_code == 404
     positions = [x["position"] for x in browser.of("work", waits) if x["state"] == "queued"]
     assert positions[0] == 1
 

@@ -19,9 +19,9 @@ import torch
 import texton
 from texton.errors import TextonError
 from texton.images.files import content_hash, write_image
-from texton.jobs.lock import _KERNEL_ONLY
 from texton.jobs.manifest import AtlasLayer, AtlasPhoto, Manifest
 from texton.jobs.store import Store, Unit, folder_name
+from texton.lock import _KERNEL_ONLY
 
 MANIFEST = Manifest(
     texton="0",

@@ -16,6 +16,7 @@ from texton.methods.command import LARGEST, SMALLEST, ReadingOptions
 from texton.methods.method import Method, Task
 from texton.methods.options import Options
 from texton.methods.result import Result, Unit
+from texton.methods.units import units_of
 
 if TYPE_CHECKING:
     from texton.app.photos import Photo
@@ -175,27 +176,21 @@ class MethodRun:
             image = reading.read(self.photo.file, size, network.channels, intake, lambda line: None)
             photos[None] = image
             settle_allocator(image.shape[2] * image.shape[3])
+        else:
+            settle_allocator(size**2)
         units = tuple(self.units(network))
         device = self.house.given.device
         return Task(network, units, photos, self.options, device, size, None, needs)
 
     def units(self, network: Network) -> list[Unit]:
         """What pictures are of: what options name, or the layer and the filter."""
-        from texton.network.choose import parse_filters
-
         method = self.method
-        named = method.named and method.named(self.options, network, self.specs)
-        if named is not None:
-            return list(named)
-        layer, channel = _needed(method, "layer", self.layer), self.channel
-        if "channel" in method.axes:
-            channel = _needed(method, "channel", channel)
-            network.layer(layer or "")  # a pattern is no layer
-            found = parse_filters([f"{layer}:{channel}"], network, None)
-            return [Unit(one.layer, c) for one in found for c in one.channels]
-        if "layer" in method.axes:
-            return [Unit(network.layer(layer or "").name)]
-        return [Unit()]
+        if method.named is None or method.named(self.options, network, self.specs) is None:
+            layer = _needed(method, "layer", self.layer)
+            _needed(method, "channel", self.channel)
+            if layer is not None:
+                network.layer(layer)  # a pattern is no layer
+        return list(units_of(method, self.options, self.specs, network, None))
 
 
 def _needed(method: Method, axis: str, value: Any) -> Any:

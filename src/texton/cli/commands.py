@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import typer
 
 from texton.cli import app as live
-from texton.cli import atlas, check, experiment, lists, model, naming, scan, style, train
+from texton.cli import atlas, check, experiment, lists, model, scan, style, train
 from texton.cli.frames import framed
 from texton.cli.make import command_for
 from texton.cli.many import ManyValues
 from texton.cli.parameters import Command
+from texton.cli.words import words_command
 from texton.methods.catalogue import methods
 from texton.methods.method import Method
 
@@ -40,7 +41,7 @@ def app(words: Sequence[str]) -> typer.Typer:
         "fingerprint": style.fingerprint_command,
         "compare": style.compare_command,
         "top": style.top_command,
-        "words": naming.words_command,
+        "words": words_command,
         "experiment": experiment.experiment_command,
         "scan": scan.scan_command,
         "app": live.app_command,

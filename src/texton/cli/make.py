@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,42 +12,22 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from texton.cli import output as o
+from texton.cli.file_names import default_name, file_name, spec_word
+from texton.cli.named import parameter_of, source_named, wanted
 from texton.cli.parameters import Command, command, options_from, parameters_of, plain, required
 from texton.cli.progress import progress
 from texton.cli.series import Member, Series, SeriesOptions, own_details
 from texton.errors import TextonError
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of
-from texton.methods.directions import labels, sources, spec_of
+from texton.methods.directions import labels, spec_of
 from texton.methods.method import Method, Task
-from texton.methods.options import Options, declarations
+from texton.methods.options import Options
 from texton.methods.result import Unit
 
 if TYPE_CHECKING:
     from texton.methods.result import Result
-    from texton.network.network import Network
 
 Made = tuple[Member, "Result"]
-
-_LONGEST_SPECS, _LONGEST_NAME = 80, 200
-_SPECS = {
-    "channel": (
-        "filters",
-        "LAYER:CHANNELS...",
-        "Filters: relu4_2:4, relu4_2:0-4, relu4_2:0,7,31, relu4_2:all, relu4_2:top5.",
-    ),
-    "layer": ("layers", "LAYER...", "See `texton layers`."),
-    "source": (
-        "filters",
-        "SOURCE...",
-        "Pictures, or filters: brick.png, relu4_2:4, relu4_2:0-4.",
-    ),
-}
-
-_UNNAMED = {
-    "channel": "Missing argument 'LAYER:CHANNELS...': name filters, like relu4_2:0-4",
-    "layer": "Missing argument 'LAYER...': name a layer, `texton layers` lists them",
-    "source": "Missing argument 'SOURCE...': name a picture, or a filter like relu4_2:4",
-}
 
 
 def command_for(method: Method) -> Command:
@@ -62,17 +41,12 @@ def command_for(method: Method) -> Command:
     found: list[inspect.Parameter] = []
     if "photo" in method.axes:
         found.append(required("photo", Path, "An image file, or a .npy."))
-    if (axis := _axis(method)) is not None:
-        name, metavar, help = _SPECS[axis]
-        if method.named is None:
-            found.append(required(name, list[str], help, metavar))
-        else:
-            said = typer.Argument(metavar=metavar, help=help, show_default=False)
-            found.append(plain(name, list[str] | None, None, said))
+    named = parameter_of(method)
+    found += [] if named is None else [named]
     declared = parameters_of(method.options)
     found += [one for one in declared if one.default is one.empty]
     found.append(plain("out", Path | None, None, o.OUT))
-    if axis is not None:
+    if named is not None:
         each = typer.Option(help="Also write every unit, unlabelled, into this folder.")
         found.append(plain("each", Path | None, None, each))
     found += [one for one in declared if one.default is not one.empty]
@@ -103,7 +77,7 @@ class _Making:
     """One call of a method's command."""
 
     def __init__(self, method: Method, values: dict[str, Any]) -> None:
-        values = _source_named(method, values)
+        values = source_named(method, values)
         self.method = method
         self.options: Options = options_from(method.options, values)
         self.reading: ReadingOptions = options_from(ReadingOptions, values)
@@ -124,7 +98,9 @@ class _Making:
         moving = self.method.animation(self.options) if self.method.animation else ""
         if moving and (count > 1 or self.each):
             raise TextonError("one picture moves at a time: name one, without --each")
-        path = o.check_output(self.out or self._name(task), self.force, planes, moving)
+        ends = (self.method.suffix, self.series.name)
+        name = default_name(self.photo, self.specs, task.units, self.options, ends)
+        path = o.check_output(self.out or name, self.force, planes, moving)
         kept = self.options.having(kept=path.with_suffix(".resume"))
         members = [replace(x, task=replace(x.task, options=kept)) for x in members]
         places = self._places(members)
@@ -179,32 +155,13 @@ class _Making:
             settle_allocator(image.shape[2] * image.shape[3])
         else:
             settle_allocator(size**2)
-        units = tuple(self._units(net, photos.get(None)))
+        units = wanted(self.method, self.options, self.specs, net, photos.get(None))
         told = self.options, self.series.network.device, size, self.reading.white, needs
         each = zip(self.series.labels, choices, networks, own_details(networks), strict=True)
         return [
             Member(label, choice, Task(one, units, photos, *told), own)
             for label, choice, one, own in each
         ]
-
-    def _units(self, net: Network, image: Any) -> Iterator[Unit]:
-        axis = _axis(self.method)
-        named = self.method.named and self.method.named(self.options, net, self.specs)
-        if axis is not None and not self.specs and not named:
-            raise TextonError(_UNNAMED[axis])
-        if named is not None:
-            yield from named
-        elif axis == "source":
-            yield from sources(self.specs, net)
-        elif axis == "channel":
-            from texton.network.choose import parse_filters
-
-            for group in parse_filters(self.specs, net, image):
-                yield from (Unit(group.layer, channel) for channel in group.channels)
-        elif axis == "layer":
-            yield from (Unit(net.layer(name).name) for name in dict.fromkeys(self.specs))
-        else:
-            yield Unit()
 
     def _results(self, members: list[Member]) -> Iterator[Made]:
         first, *rest = (
@@ -229,8 +186,8 @@ class _Making:
         places = {}
         for member in members:
             for unit in member.task.units:
-                words = [_word(spec_of(unit)), *([member.label] if member.label else [])]
-                path = self.each / f"{_file_name('-'.join(words))}.png"
+                words = [spec_word(spec_of(unit)), *([member.label] if member.label else [])]
+                path = self.each / f"{file_name('-'.join(words))}.png"
                 o.check_output(path, self.force, member.task.network.saves_planes)
                 command = self._command([spec_of(unit)], path, [member.choice])
                 places[member, unit] = _Place(path, command)
@@ -240,18 +197,6 @@ class _Making:
         photo = None if self.photo is None else str(self.photo)
         told = [self.options.having(resume=False), self.reading, *networks]
         return command_of(self.method, photo, specs, told, path)
-
-    def _name(self, task: Task) -> Path:
-        """A default name that tells what would make another picture."""
-        words = [self.photo.stem] if self.photo is not None else []
-        specs = "_".join(map(_word, self.specs))
-        if len(specs) > _LONGEST_SPECS:
-            first, last = task.units[0].layer, task.units[-1].layer
-            specs = f"{first}-to-{last}-{len(task.units)}-filters"
-        words += [specs] if specs else []
-        words += _told_in_names(self.options)
-        words += [x for x in (self.method.suffix, self.series.name) if x]
-        return Path(_file_name("-".join(words))[:_LONGEST_NAME] + ".png")
 
     def _save_sheet(self, done: list[Made], path: Path, command: str) -> None:
         from texton.images.files import write_image
@@ -292,38 +237,10 @@ class _Making:
         o.tell({**made, "units": units, "settings": _shared(done[0])}, self.as_json, path)
 
 
-def _source_named(method: Method, values: dict[str, Any]) -> dict[str, Any]:
-    """``texton patches FOLDER relu4_2:4``: a folder before the filters is what --from names."""
-    words = values.get("filters") or []
-    for declared in declarations(method.options):
-        unsaid = declared.spec.also == "--from" and values.get(declared.name) is None
-        if unsaid and len(words) > 1 and Path(words[0]).is_dir():
-            return {**values, declared.name: Path(words[0]), "filters": words[1:]}
-    return values
-
-
-def _axis(method: Method) -> str | None:
-    """What a command line names beside the photograph."""
-    if method.takes_pictures:
-        return "source"
-    return next((axis for axis in ("channel", "layer") if axis in method.axes), None)
-
-
 def _shared(made: Made) -> dict[str, Any]:
     """What pictures record, without what is the network's of a series alone."""
     member, result = made
     return {key: value for key, value in result.settings.items() if key not in member.own}
-
-
-def _word(spec: str) -> str:
-    """What a file's name has of what was named: of a picture its own."""
-    if Path(spec).is_file():
-        return Path(spec).stem
-    return spec.replace(":", "-").replace(",", "+")
-
-
-def _file_name(words: str) -> str:
-    return re.sub(r"[^\w.+=,~@#-]+", "-", words)
 
 
 def _line(method: Method, result: Result) -> str:
@@ -332,24 +249,3 @@ def _line(method: Method, result: Result) -> str:
     figures = [f"{x.label.lower()} {x.text(result.figures[x.key])}" for x in shown]
     name = str(result.unit) or method.name
     return "  ".join([name, *figures, f"{result.seconds:.1f} s"])
-
-
-def _told_in_names(options: Options) -> list[str]:
-    """What a default name says of the options: those that make another picture."""
-    words = []
-    for declared in declarations(type(options)):
-        value = getattr(options, declared.name)
-        if not declared.spec.named or declared.is_default(value):
-            continue
-        if declared.spec.picture:
-            several = value if isinstance(value, tuple) else (value,)
-            words.append("+".join(Path(str(one)).stem for one in several))
-        elif declared.base is str:
-            words.append(value)
-        elif declared.base is Path:
-            words.append(value.stem)
-        elif value is True:
-            words.append(declared.name.replace("_", "-"))
-        else:
-            words.append(f"{declared.name.replace('_', '-')}{declared.spell(value)}")
-    return words

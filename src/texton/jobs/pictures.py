@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from texton.jobs.lock import is_held
+from texton.lock import is_held
 from texton.reading import read_json, take_optional, to_json
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ from texton.evidence.pictures import PictureList, Scanned
 from texton.evidence.state import LayerState
 from texton.jobs.engines import Engine
 from texton.jobs.engines.local import available_cores
-from texton.jobs.lock import hold
 from texton.jobs.making import loaded
 from texton.jobs.pictures import TEMPORARY
 from texton.jobs.scan_asked import About, ScanAsked, extended, make_manifest
 from texton.jobs.scan_work import PARTS, Block, PartFile, Scanning, ScanWork, write_arrays
+from texton.lock import hold
 from texton.network.sizes import told_in
 from texton.reading import whole_number
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from texton.errors import TextonError
-from texton.jobs.lock import held_since, hold, is_held
 from texton.jobs.manifest import Manifest
 from texton.jobs.pictures import PICTURED, TEMPORARY, UNIT_FORMAT, Pictures
+from texton.lock import held_since, hold, is_held
 from texton.methods.catalogue import find_method
 from texton.methods.result import Unit
 

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 from texton.errors import TextonError
 from texton.images.files import write_image
 from texton.images.place import check_place, check_suffix
-from texton.jobs.lock import hold
 from texton.learned.file import SUFFIX, Header, is_trained, save_trained
+from texton.lock import hold
 from texton.network.device import Compute, is_out_of_memory
 from texton.training.interrupt import interruptible
 from texton.training.options import MAX_STEPS, TrainingOptions

@@ -1,10 +1,10 @@
 // The mixing desk: filters' energies as faders; the picture follows the hand, and what is let go of
 // is solved anew as its command solves it, and kept.
-import { Refused, maps as mapsOf, cancel, on, states, work } from "./api.js";
+import { maps as mapsOf, cancel, on, states } from "./api.js";
 import { make, say, toast } from "./dom.js";
 import { layerPicker, networkSelect, photoPicker } from "./pick.js";
 import { copyRow, figureList } from "./widgets.js";
-import { fader, newest, pair, radios, remember, remembered, spin } from "./faders.js";
+import { asking, fader, pair, radios, remember, remembered, spin } from "./faders.js";
 
 const SLOT = "desk", STRIPS = 8, SIZES = [64, 96, 128, 160, 224, 320];
 const ENDED = new Set(["done", "failed", "cancelled", "displaced"]);
@@ -42,17 +42,7 @@ export function mount(root, house) {
   const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => states.has(SLOT) && cancel(states.get(SLOT).work.id).catch(() => null) }, "Cancel");
   const line = make("p", { class: "state" }, "");
   const told = make("div", { class: "desk-told" });
-  const push = newest(async (body) => {
-    try {
-      await work(body);
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      line.textContent = error.message;
-      line.classList.add("error");
-      seen.busy(false);
-      say(error.message, true);
-    }
-  });
+  const push = asking(line, seen);
 
   root.classList.add("turning");
   root.append(

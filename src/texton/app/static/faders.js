@@ -1,5 +1,6 @@
 // Faders, as on a mixing desk: logarithmic, with the value to type, mute, solo and reset.
-import { make } from "./dom.js";
+import { Refused, work } from "./api.js";
+import { make, say } from "./dom.js";
 
 let count = 0;
 
@@ -117,7 +118,7 @@ export function pair({ left, right, lead = false, photo = () => null }) {
 }
 
 // Sends one thing at a time, and of what comes meanwhile the last.
-export function newest(send) {
+function newest(send) {
   let going = false, next = null, stopped = false;
   async function push(body) {
     if (stopped) return;
@@ -134,6 +135,22 @@ export function newest(send) {
   }
   push.stop = () => { stopped = true; next = null; };
   return push;
+}
+
+// `newest` of works: what the server refuses is told in the view's line.
+export function asking(line, seen, sent = () => {}) {
+  return newest(async (body) => {
+    try {
+      await work(body);
+      sent();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      line.textContent = error.message;
+      line.classList.add("error");
+      seen.busy(false);
+      say(error.message, true);
+    }
+  });
 }
 
 // The size that a view solves at, as it was chosen last in this browser.

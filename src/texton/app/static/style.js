@@ -1,7 +1,7 @@
 // Style: a painting is dropped; one method paints, or two on one clock, side by side.
-import { Refused, cancel, on, states, upload, work } from "./api.js";
+import { cancel, on, states, upload } from "./api.js";
 import { make, say, toast } from "./dom.js";
-import { fader, newest, pair, radios, remember, remembered, spin } from "./faders.js";
+import { asking, fader, pair, radios, remember, remembered, spin } from "./faders.js";
 import { networkSelect, photoPicker } from "./pick.js";
 import { compareStage, copyRow, figureList, takesDrops } from "./widgets.js";
 
@@ -41,18 +41,7 @@ export function mount(root, house) {
   const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => states.has(SLOT) && cancel(states.get(SLOT).work.id).catch(() => null) }, "Cancel");
   const button = make("button", { type: "button", class: "primary", onclick: () => paint() }, "Paint");
   const results = make("div", { class: "style-results" }), over = make("div", {});
-  const push = newest(async (body) => {
-    try {
-      await work(body);
-      painted = true;
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      line.textContent = error.message;
-      line.classList.add("error");
-      seen.busy(false);
-      say(error.message, true);
-    }
-  });
+  const push = asking(line, seen, () => { painted = true; });
   let done = {};
 
   root.classList.add("turning");

@@ -14,8 +14,8 @@ from torch import Tensor
 from texton.errors import TextonError
 from texton.images.files import read_image, write_bytes
 from texton.images.planes import SUFFIX, hides_something
-from texton.jobs.lock import hold
 from texton.jobs.pictures import Pictures
+from texton.lock import hold
 from texton.methods.catalogue import methods
 from texton.reading import read_json_file, take, to_json
 

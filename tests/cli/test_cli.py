@@ -271,3 +271,10 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     assert 3 <= len(made["units"]) < 64
     assert finished == sorted(Path(unit["image"]).name for unit in made["units"])
     assert Image.open(tmp_path / "s.png").size[0] > 48
+
+
+def test_more_filters_than_a_file_name_holds(run: Run, tmp_path: Path) -> None:
+    named = "relu1_1:" + ",".join(map(str, [*range(60)] * 2))
+    outcome = run("filter", CAT, named, "--size", 32, "--steps", 1, "--each", "each")
+    assert outcome.code == 0, outcome.err
+    assert [x.name for x in tmp_path.glob("*.png")] == ["chelsea-relu1_1-to-relu1_1-60-filters.png"]

@@ -83,6 +83,7 @@ def test_a_picture_that_is_even_is_painted_evenly() -> None:
         {"styles": True},
         {"side": 4},
         {"output": "relu"},
+        {"upsampling": "bicubic"},
     ],
 )
 def test_numbers_that_make_no_generator_are_refused(told: dict[str, Any]) -> None:

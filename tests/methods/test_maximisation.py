@@ -322,3 +322,22 @@ def test_a_colour_a_little_ahead_that_does_not_rise_is_left() -> None:
         best = further(grey, tinted, flat)
         assert best.trace == (tinted if wins else grey).trace
         assert (best.steps, best.starts, best.seconds) == (32, 3, 2.0)
+
+
+class _Placed(nn.Module):
+    """Adds what it learnt of every place, so that it takes images of one size alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(3, 2, 3, padding=1), nn.ReLU()
+        self.place = nn.Parameter(torch.zeros(1, 2, 224, 224))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.relu(self.conv(x) + self.place)
+        return out
+
+
+def test_flat_colours_are_of_the_one_size_that_a_network_takes() -> None:
+    torch.manual_seed(0)
+    made = maximize(Network(_Placed()), "relu", 0, size=112, steps=8, preset="fast")
+    assert made.image.shape == (3, 224, 224)

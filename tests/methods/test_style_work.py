@@ -19,9 +19,10 @@ import texton
 from tests.helpers import EXAMPLES, Run, assert_refused
 from texton import Network, TextonError
 from texton.images.alpha import read_alpha
+from texton.images.colours import with_colours_of
 from texton.images.deep_png import deep_png
 from texton.methods.method import Task
-from texton.methods.parts.colours import recoloured, with_colors_of, without_white
+from texton.methods.parts.colours import with_colors_of, without_white
 from texton.methods.parts.masks import read_regions
 from texton.methods.parts.statistics import from_sums, position_sums, weighted
 from texton.methods.parts.stylizing import Painting
@@ -29,8 +30,8 @@ from texton.methods.parts.tiling import Tiling
 from texton.methods.result import Unit
 from texton.methods.style import StyleOptions, stages
 from texton.network import codes
+from texton.solve.blur import blurred
 from texton.solve.objective import Objective
-from texton.solve.scales import softened
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 LAYERS = {"content_layer": "relu2", "style_layers": ("relu1", "relu3")}
@@ -225,12 +226,12 @@ def test_a_paintings_own_grain_is_no_style(small: Network, photo: torch.Tensor) 
     grain = 0.5 + 0.4 * (torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(5)) - 0.5)
     sharp, soft = (painting(photo, small, styles=(grain,), style_blur=x) for x in (0.0, 1.0))
     assert sharp.styles[0] is grain
-    (blurred,) = soft.styles
-    assert isinstance(blurred, torch.Tensor) and blurred.shape == grain.shape
-    assert blurred.std() < 0.4 * grain.std()
-    torch.testing.assert_close(blurred.mean(), grain.mean(), rtol=0.02, atol=0)
+    (style,) = soft.styles
+    assert isinstance(style, torch.Tensor) and style.shape == grain.shape
+    assert style.std() < 0.4 * grain.std()
+    torch.testing.assert_close(style.mean(), grain.mean(), rtol=0.02, atol=0)
     flat = torch.full((1, 2, 20, 30), 0.3)
-    torch.testing.assert_close(softened(flat, 2.0), flat)
+    torch.testing.assert_close(blurred(flat, 2.0), flat)
 
 
 def test_colours_by_statistics_and_by_luma() -> None:
@@ -238,7 +239,7 @@ def test_colours_by_statistics_and_by_luma() -> None:
     style = 0.3 + 0.2 * torch.rand(1, 3, 40, 40, generator=generator)
     mixing = torch.tensor([[0.3, 0.1, 0.0], [0.1, 0.2, 0.0], [0.0, 0.1, 0.3]])
     content = 0.3 + torch.einsum("ij,bjhw->bihw", mixing, torch.rand(1, 3, 30, 50))
-    moved, wanted = (x[0].flatten(1) for x in (recoloured(style, content), content))
+    moved, wanted = (x[0].flatten(1) for x in (with_colours_of(style, content), content))
     torch.testing.assert_close(moved.mean(1), wanted.mean(1), rtol=1e-2, atol=1e-3)
     torch.testing.assert_close(torch.cov(moved), torch.cov(wanted), rtol=0.05, atol=2e-4)
     grey_style = torch.rand(1, 3, 30, 50).mean(1, keepdim=True).expand(-1, 3, -1, -1)
@@ -350,6 +351,28 @@ def test_frames_begin_from_the_one_before_and_are_told(run: Run, tmp_path: Path)
     went_on = run(*words, "-o", "out", "--resume")
     assert went_on.code == 0 and went_on.err.count("is there") == 2
     assert Image.open(tmp_path / "out/2.png").tobytes() == pictures[2]
+
+
+def test_frames_are_refused_before_the_first_what_the_second_would_be(
+    run: Run, tmp_path: Path
+) -> None:
+    words = ("stylize", COFFEE, "--frames", tmp_path, "--size", 32, "-o", "out")
+    assert_refused(run(*words, "--preset", "paper"), "has no masks, tiles or start")
+    assert_refused(run(*words, "--model", "x.safetensors"), "one by one with --model")
+
+
+def test_frames_keep_their_alpha_and_begin_where_they_are_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for number in range(2):
+        frame = Image.open(CAT).resize((48, 32)).convert("RGBA")
+        frame.putalpha(Image.linear_gradient("L").resize((48, 32)))
+        frame.save(tmp_path / f"clip/{number}.png")
+    words = ("stylize", COFFEE, "--frames", "clip", "--size", 48, "--steps", 1, "--start", CAT)
+    assert (made := run(*words, "-o", "out")).code == 0, made.err
+    assert Image.open(tmp_path / "out/0.png").mode == "RGBA"
+    for number, start in enumerate((CAT, "out/0.png")):
+        again = shlex.split(run("info", f"out/{number}.png").out.strip().splitlines()[-1])
+        assert again[again.index("--start") + 1] == str(start)
 
 
 def test_a_moving_pictures_frames_are_unpacked_and_ctrl_c_keeps_them(

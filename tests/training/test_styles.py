@@ -107,6 +107,20 @@ def test_the_loss_is_what_stylize_minimises(
     assert loss == pytest.approx(sum(totals) / 3, rel=1e-4)
 
 
+def test_a_training_is_of_the_codes_of_one_pooling(
+    shallow: Network, paintings: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = StyleTraining.of(SMALL)
+    recipe = StyleRecipe(paintings, shallow, told, CPU)
+    monkeypatch.setitem(shallow.details, "pooling", "avg")
+    header, before = recipe.header(steps=1, photos=9), recipe.identity()
+    header.check_network(shallow, "x.safetensors")
+    monkeypatch.setitem(shallow.details, "pooling", "max")
+    assert recipe.identity() != before
+    with pytest.raises(TextonError, match="with avg pooling, not max: add --pooling"):
+        header.check_network(shallow, "x.safetensors")
+
+
 @pytest.mark.slow
 def test_a_style_is_learnt_and_compared_with_the_optimiser(
     shallow: Network, paintings: list[Path], photographs: Path, tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,7 +38,7 @@ def default_name(
 
 def spec_word(spec: str) -> str:
     """What a file's name has of what was named: of a picture its own."""
-    if Path(spec).is_file():
+    if os.path.isfile(spec):  # noqa: PTH113 - a Path's raises where it is longer than names
         return Path(spec).stem
     return spec.replace(":", "-").replace(",", "+")
 

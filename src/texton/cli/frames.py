@@ -13,6 +13,7 @@ import typer
 from texton.cli import output as o
 from texton.cli.make import command_for
 from texton.cli.parameters import Command, command, options_from, plain
+from texton.cli.photograph import read_photo
 from texton.cli.progress import progress
 from texton.cli.series import Series
 from texton.errors import TextonError
@@ -71,9 +72,12 @@ class _Frames:
     ) -> None:
         if animation is not None and animation not in SUFFIXES:
             raise TextonError(f"unknown animation '{animation}': use {' or '.join(SUFFIXES)}")
+        if values["model"] is not None:
+            raise TextonError("--frames are solved for: paint them one by one with --model")
         values["styles"] = [str(values["photo"]), *(values["styles"] or [])]
         self.method, self.source, self.animation = method, source, animation
         self.options = options_from(method.options, values)
+        self.options.having(start="the frame before")  # refused here, where it will be later
         self.reading: ReadingOptions = options_from(ReadingOptions, values)
         series = Series.of(values)
         if len(series.choices) > 1:
@@ -121,9 +125,9 @@ class _Frames:
         intake = network.intake()
         needs = intake.told(self.reading.crop)
         size = intake.edge(size) if needs else size
-        image = self.reading.read(frame, size, network.channels, intake, o.say)
-        start = None if before is None else str(before)
-        options = self.options.having(start=start, kept=path.with_suffix(".resume"))
+        given = self.options if before is None else self.options.having(start=str(before))
+        image, told = read_photo(frame, self.reading, size, network, intake, given)
+        options = told.having(kept=path.with_suffix(o.RESUME))
         again = command_of(
             self.method,
             str(frame),
@@ -134,8 +138,8 @@ class _Frames:
         if self.options.resume and path.exists() and _command_in(path) == again:
             return f"{path.stem}  is there"
         unit, device = Unit(), self.choice.device
-        told = options, device, size, self.reading.white, needs
-        (result,) = self.method.make(Task(network, (unit,), {None: image}, *told), on_step)
+        rest = options, device, size, self.reading.white, needs
+        (result,) = self.method.make(Task(network, (unit,), {None: image}, *rest), on_step)
         result.save(path, again)
         o.forget(options)
         return f"{path.stem}  {result.seconds:.1f} s"

@@ -15,6 +15,7 @@ from texton.cli import output as o
 from texton.cli.file_names import default_name, file_name, spec_word
 from texton.cli.named import parameter_of, source_named, wanted
 from texton.cli.parameters import Command, command, options_from, parameters_of, plain, required
+from texton.cli.photograph import read_photo
 from texton.cli.progress import progress
 from texton.cli.series import Member, Series, SeriesOptions, own_details
 from texton.errors import TextonError
@@ -101,7 +102,7 @@ class _Making:
         ends = (self.method.suffix, self.series.name)
         name = default_name(self.photo, self.specs, task.units, self.options, ends)
         path = o.check_output(self.out or name, self.force, planes, moving)
-        kept = self.options.having(kept=path.with_suffix(".resume"))
+        kept = self.options.having(kept=path.with_suffix(o.RESUME))
         members = [replace(x, task=replace(x.task, options=kept)) for x in members]
         places = self._places(members)
         whole = self._command(self.specs, path, [self.series.network, self.series.weights])
@@ -145,14 +146,8 @@ class _Making:
         needs = intake.told(crop)
         size = intake.edge(size) if needs else size
         if self.photo is not None:
-            image = self.reading.read(self.photo, size, net.channels, intake, o.say)
-            photos[None] = image
-            if hasattr(self.options, "alpha"):
-                from texton.images.alpha import read_alpha
-
-                alpha = read_alpha(self.photo, image, needs.get("crop"))
-                self.options = self.options.having(alpha=alpha)
-            settle_allocator(image.shape[2] * image.shape[3])
+            given = self.photo, self.reading, size, net, intake, self.options
+            photos[None], self.options = read_photo(*given)
         else:
             settle_allocator(size**2)
         units = wanted(self.method, self.options, self.specs, net, photos.get(None))

@@ -83,6 +83,9 @@ def check_output(path: Path, force: bool, planes: bool = False, frames: str = ""
     return path
 
 
+RESUME = ".resume"  # of the file that keeps a solve beside its picture
+
+
 def forget(options: Any) -> None:
     """Take away what was kept of a solve whose picture is written."""
     if getattr(options, "resume", False) and options.kept is not None:

@@ -13,6 +13,7 @@ import typer
 from texton.cli import output as o
 from texton.cli.parameters import Command, command, options_from, parameters_of, plain, required
 from texton.cli.progress import Progress, duration, progress
+from texton.errors import TextonError
 from texton.methods.command import NetworkOptions
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def run_training(
     settle_allocator(told.crop**2)
     wanted = choose_compute(asked.network.device, dtype_named(told.dtype))
     compute = network.suited(wanted, asked=told.dtype != "auto")
+    if compute.alone and told.batch > 1:
+        raise TextonError(f"{network.name} takes one image at a time: use --batch 1")
     with progress() as reading:
         photos = Photos.read(
             asked.photos,

@@ -65,8 +65,21 @@ class Header:
     @classmethod
     def on(cls, network: Network, kind: Kind, layers: tuple[str, ...], **rest: Any) -> Header:
         """Of what is trained on a network's codes."""
-        pooling = str(network.details.get("pooling", ""))
-        return cls(kind, network.name, network.weights_hash, pooling, layers, **rest)
+        codes: dict[str, Any] = codes_of(network)
+        return cls(kind, network.name, layers=layers, **codes, **rest)
+
+    def check_network(self, network: Network, path: str | os.PathLike[str]) -> None:
+        """Refuse a network whose codes are not those that the file at ``path`` was trained on.
+
+        Raises:
+            TextonError: its name, weights or pooling are others.
+        """
+        told = f"'{path}' was trained on {self.network}"
+        if self.weights_hash != network.weights_hash:
+            what = network.name if network.name != self.network else f"another {network.name}"
+            raise TextonError(f"{told}, whose weights {what} does not have: use its --network")
+        if self.pooling != (pooling := codes_of(network)["pooling"]):
+            raise TextonError(f"{told} with {self.pooling} pooling, not {pooling}: add --pooling")
 
     def told(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -137,17 +150,14 @@ class Trained:
         return module.eval().requires_grad_(False)
 
     def check_network(self, network: Network) -> None:
-        """Refuse a network whose codes it does not know.
+        """Refuse a network whose codes it does not know; see `Header.check_network`."""
+        self.header.check_network(network, self.path)
 
-        Raises:
-            TextonError: its name, weights or pooling are others.
-        """
-        mine, told = self.header, f"'{self.path}' was trained on {self.header.network}"
-        if mine.weights_hash != network.weights_hash:
-            what = network.name if network.name != mine.network else f"another {network.name}"
-            raise TextonError(f"{told}, whose weights {what} does not have: use its --network")
-        if mine.pooling != (pooling := str(network.details.get("pooling", ""))):
-            raise TextonError(f"{told} with {mine.pooling} pooling, not {pooling}: add --pooling")
+
+def codes_of(network: Network) -> dict[str, Any]:
+    """What decides a network's codes: its weights, and how it pools, where it says so."""
+    pooling = str(network.details.get("pooling", ""))
+    return {"weights_hash": network.weights_hash, "pooling": pooling}
 
 
 def save_trained(module: nn.Module, header: Header, path: Path) -> Path:

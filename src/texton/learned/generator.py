@@ -59,6 +59,9 @@ class Architecture:
             raise TextonError(f"a generator's side is {self.side}: use an odd number")
         if self.output not in OUTPUTS:
             raise TextonError(f"a generator's output is {self.output!r}: use {', '.join(OUTPUTS)}")
+        if self.upsampling not in UPSAMPLING:
+            known = ", ".join(UPSAMPLING)
+            raise TextonError(f"a generator's upsampling is {self.upsampling!r}: use {known}")
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -42,16 +41,3 @@ def resized_tile(image: Tensor, size: Sequence[int]) -> Tensor:
     around = image.repeat(1, 1, 3, 3)
     larger = resized(around, [3 * side for side in size])
     return larger[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]].contiguous()
-
-
-def softened(image: Tensor, reach: float) -> Tensor:
-    """(B, C, H, W) blurred by a Gaussian of so many pixels' standard deviation, edges mirrored."""
-    sides = min(round(3 * reach), *(side - 1 for side in image.shape[2:]))
-    if sides < 1:
-        return image
-    offsets = torch.arange(-sides, sides + 1, dtype=image.dtype, device=image.device)
-    weights = torch.exp(-0.5 * (offsets / reach).square())
-    weights = (weights / weights.sum()).expand(image.shape[1], 1, 1, -1)
-    wide = F.pad(image, (sides,) * 4, mode="reflect")
-    across = F.conv2d(wide, weights, groups=image.shape[1])
-    return F.conv2d(across, weights.transpose(2, 3), groups=image.shape[1])

@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from texton.errors import TextonError
 from texton.learned.decoder import Decoder, decoder_for
-from texton.learned.file import Header
+from texton.learned.file import Header, codes_of
 from texton.network.device import Compute
 from texton.network.network import Network
 from texton.training.options import DecoderOptions
@@ -34,14 +33,12 @@ class DecoderRecipe:
         photos: by whose codes it whitens.
 
     Raises:
-        TextonError: see `decoder_for`; a network that takes one image at a time.
+        TextonError: see `decoder_for`.
     """
 
     def __init__(
         self, network: Network, layer: str, told: DecoderOptions, photos: Photos, compute: Compute
     ) -> None:
-        if compute.alone and told.batch > 1:
-            raise TextonError(f"{network.name} takes one image at a time: use --batch 1")
         torch.manual_seed(seed_of(told.seed, "weights"))
         self.model: Decoder
         self.model, self._architecture = decoder_for(network, layer)
@@ -75,9 +72,7 @@ class DecoderRecipe:
         return torch.cat(rows, 1)[list(self._network.bands)]
 
     def identity(self) -> dict[str, Any]:
-        known = self._network.describe()
-        which = {key: str(known.get(key, "")) for key in ("weights_hash", "pooling")}
-        return {"recipe": "decoder", "layer": self._layer} | which
+        return {"recipe": "decoder", "layer": self._layer, **codes_of(self._network)}
 
     def header(self, **made: Any) -> Header:
         architecture = self._architecture

@@ -47,18 +47,14 @@ class TrainingOptions(Options):
 
     def progress(self, steps: int, seconds: float) -> float:
         """Which share of the training is behind it, 0 to 1."""
-        done = steps / self.steps if self.steps is not None else seconds / (60 * self.limit)
-        return min(1.0, done)
+        if self.steps is not None:
+            return min(1.0, steps / self.steps)
+        return min(1.0, seconds / (60 * (self.minutes or 1)))
 
     def rate_at(self, share: float) -> float:
         """Adam's rate where such a share of the training is behind it."""
         fallen = (1 - math.cos(math.pi * share)) / 2
         return self.rate * (1 - (1 - _LAST_RATE) * fallen)
-
-    @property
-    def limit(self) -> float:
-        """Minutes; 0 where steps say when to end."""
-        return self.minutes or 0.0
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +44,6 @@ class Photos:
         *,
         channels: int = 3,
         most: int = 4000,
-        needs: Mapping[str, Any] | None = None,
         on_file: Callable[[int, int], object] = lambda done, total: None,
     ) -> Photos:
         """The pictures of a folder and of those in it.
@@ -56,7 +54,6 @@ class Photos:
         Args:
             crop: the side of crops, in pixels.
             most: where there are more, those with the smallest hashes of their paths.
-            needs: more that `read_image` is told.
             on_file: is told how many are read, and of how many, after every one.
 
         Raises:
@@ -67,9 +64,7 @@ class Photos:
         names = _chosen(folder, channels, most)
         for number, name in enumerate(names, 1):
             try:
-                image = read_image(
-                    folder / name, max(_EDGE, crop), channels=channels, **(needs or {})
-                )
+                image = read_image(folder / name, max(_EDGE, crop), channels=channels)
             except TextonError as error:
                 lost.append(str(error))
             else:

@@ -87,16 +87,15 @@ def read_state(
                 f"an unfinished training is there, with {key} {_short(before.get(key))}, not "
                 f"{_short(value)}: {anew}"
             )
-    device = next(model.parameters()).device
     own = {x.removeprefix(_MODEL): y for x, y in tensors.items() if x.startswith(_MODEL)}
     check_fits(model.state_dict(), own, path)
     model.load_state_dict(own)
-    _put_optimiser(optimiser, tensors, path, device)
+    _put_optimiser(optimiser, tensors, path)
     return progress
 
 
 def _put_optimiser(
-    optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path, device: torch.device
+    optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path
 ) -> None:
     parameters = [x for group in optimiser.param_groups for x in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}

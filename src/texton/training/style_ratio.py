@@ -103,11 +103,7 @@ def trained_with(model: StyleModel, network: Network, paintings: Sequence[Path])
     """
     if model.header is None:
         raise TextonError(f"'{model.path}' does not say how it was trained: texton's own do")
-    hash_, name = model.header.weights_hash, model.header.network
-    if hash_ != network.weights_hash:
-        raise TextonError(
-            f"'{model.path}' was trained on {name} of other weights: use its --network"
-        )
+    model.header.check_network(network, model.path)
     if len(paintings) != len(model.names):
         raise TextonError(
             f"'{model.path}' has {len(model.names)} styles ({', '.join(model.names)}): name their "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from texton.errors import TextonError
 from texton.images.files import content_hash
-from texton.learned.file import Header
+from texton.learned.file import Header, codes_of
 from texton.learned.generator import Architecture, Generator
 from texton.learned.style_file import read_style_model
 from texton.methods.parts.fingerprint import Fingerprint
@@ -97,7 +97,7 @@ class StyleRecipe:
         return torch.cat([torch.cat(list(row), 2) for row in rows], 1).cpu()
 
     def identity(self) -> dict[str, Any]:
-        return {"paintings": self._hashes, "network": self.network.weights_hash}
+        return {"recipe": "style", "paintings": self._hashes, **codes_of(self.network)}
 
     def header(self, **made: Any) -> Header:
         names = [x.stem for x in self.paintings]

@@ -17,7 +17,6 @@ from texton.errors import TextonError, TextonWarning
 from texton.images.place import write_bytes
 from texton.reading import read_json, take, take_all
 
-SUFFIX = ".resume"
 _FORMAT, _SECONDS = "texton-resume/1", 30.0
 
 

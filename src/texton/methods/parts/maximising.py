@@ -21,6 +21,7 @@ from texton.methods.parts.setup import algorithm_for, bytes_each, finished, run
 from texton.methods.parts.tints import (
     MUCH,
     NOT_TRIED,
+    SIDE,
     SOME,
     TRIAL,
     Begun,
@@ -134,7 +135,9 @@ class Maximisation:
     ) -> dict[int, Begun]:
         """Those of which a flat colour does something: a quarter of the steps from grey, and where
         that is little, one from the colour; each as far as the better has come."""
-        flat = flat_images(self._network.channels, self._wanted.size).to(self._compute.device)
+        network = self._network
+        side = network.intake([self._wanted.layer]).square(min(SIDE, *self._wanted.size))
+        flat = flat_images(network.channels, side).to(self._compute.device)
         most, colours = brightest(self.answers.to_each(flat, units), flat)
         grey = (most > SOME).nonzero().flatten().tolist()
         tried = self._trial(units, grey, generators, on_step)

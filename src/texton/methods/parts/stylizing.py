@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError, TextonWarning
+from texton.images.colours import with_colours_of
 from texton.images.files import as_saved, content_hash
 from texton.methods.method import OnStep, Task
 from texton.methods.parts import setup
-from texton.methods.parts.colours import recoloured, with_colors_of, without_white
+from texton.methods.parts.colours import with_colors_of, without_white
 from texton.methods.parts.keeping import Keeper, Kept
 from texton.methods.parts.masks import Regions, bled, read_regions, regions_at
 from texton.methods.parts.photographs import alpha_of, bits_of
@@ -36,7 +37,8 @@ from texton.methods.parts.style_terms import (
 from texton.methods.parts.style_tiles import Asked, Look, TiledStyle
 from texton.methods.parts.tiling import Tiling
 from texton.methods.result import Result, Unit
-from texton.solve.scales import resized, scaled, softened
+from texton.solve.blur import blurred
+from texton.solve.scales import resized, scaled
 
 if TYPE_CHECKING:
     from texton.methods.parts.algorithm import Algorithm
@@ -74,7 +76,7 @@ class Painting:
             self.styles = [_recoloured(style, self.content) for style in self.styles]
         if not told.is_paper:
             soft = told.style_blur
-            self.styles = [softened(x, soft) if isinstance(x, Tensor) else x for x in self.styles]
+            self.styles = [blurred(x, soft) if isinstance(x, Tensor) else x for x in self.styles]
         self.regions: Regions | None = None
         if told.mask:
             self.regions = read_regions(told.mask, self.content, self.styles)
@@ -256,7 +258,7 @@ class Painting:
 def _recoloured(style: Style, content: Tensor) -> Style:
     if not isinstance(style, Tensor):
         raise TextonError("a .style file has no colours to change: use --keep-colors luma")
-    return recoloured(style, content)
+    return with_colours_of(style, content)
 
 
 def _identity(style: Any) -> str:

@@ -17,7 +17,7 @@ SOME = 1.0  # of the layer's mean activation by pink noise: what a flat colour m
 MUCH = 0.5  # and of what the trial from grey reached
 _CLEARLY, _RISES = 1.5, 1.2
 _LEVELS = (0.1, 0.5, 0.9)
-_SIDE = 96
+SIDE = 96  # that is enough of a flat colour for most networks
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def flat_images(channels: int, size: tuple[int, int]) -> Tensor:
     """(27, 3, H, W) in [0, 1], every mixture of three levels; of other channels the levels."""
     mixtures = list(product(_LEVELS, repeat=3)) if channels == 3 else [(x,) for x in _LEVELS]
     flat = torch.tensor(mixtures).expand(-1, channels)
-    return flat[..., None, None].expand(-1, -1, min(_SIDE, size[0]), min(_SIDE, size[1]))
+    return flat[..., None, None].expand(-1, -1, *size)
 
 
 def brightest(answers: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:

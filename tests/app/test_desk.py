@@ -16,7 +16,7 @@ from texton.app.duel import Duel
 from texton.app.house import Given, House
 from texton.app.kinds import run_of
 from texton.app.sessions import Sessions
-from texton.app.work import Cancelled, Told
+from texton.app.work import Cancelled, Told, Work
 from texton.app.worker import Worker
 from texton.methods.command import NetworkOptions
 
@@ -149,6 +149,25 @@ def test_a_hundred_moves_end_in_the_last_and_nothing_runs(house: House) -> None:
     worker.close()
     assert every[-1] == "done" and set(every[:-1]) == {"displaced"}
     assert "--energy 2=2.08" in kept[-1]
+
+
+def test_what_has_ended_is_not_cancelled(house: House) -> None:
+    worker = Worker(lambda work, result: {}, str, lambda line: None)
+    told: list[str] = []
+
+    def post(event: str, data: dict[str, Any]) -> None:
+        if event == "work":
+            told.append(data["state"])
+            if data["state"] == "done":
+                worker.cancel(work)
+
+    work = Work("1", "desk", run_of(desk(house, "mix", keep=False, energy={"2": 2.0}), house), post)
+    worker.submit(work)
+    until = time.monotonic() + 60
+    while "done" not in told and time.monotonic() < until:
+        time.sleep(0.01)
+    worker.close()
+    assert told[-1] == "done" == work.state and told.count("done") == 1 and not work.message
 
 
 def style(house: House, **options: Any) -> dict[str, Any]:

@@ -69,6 +69,10 @@ def test_other_hosts_origins_and_visitors_without_a_token(browser: Browser, addr
     for cookie in ("", "texton=short", f"texton={'a' * 44}", "texton=../../etc/passwd; ;;="):
         answer = httpx.get(f"{address}/api/house", headers={"Cookie": cookie})
         assert_told(answer, 403, "open the page first")
+    mine = f"texton={browser.client.cookies['texton']}"
+    for foreign in ('other={"a":1}', "x@y=1"):  # of another program's page on this machine
+        answer = httpx.get(f"{address}/api/house", headers={"Cookie": f"{foreign}; {mine}"})
+        assert answer.status_code == 200, foreign
     assert_told(
         httpx.post(f"{address}/api/work", content=body, headers={"X-Texton-Token": other.token}),
         403,

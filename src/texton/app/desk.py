@@ -7,11 +7,9 @@ one that is kept is solved anew, from the seed's noise, by ``texton mix``, ``inv
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from texton.app.forms import Mistake
 from texton.app.work import About, Told
@@ -20,7 +18,6 @@ from texton.methods.result import Result
 
 if TYPE_CHECKING:
     from texton.app.board import Board
-    from texton.app.house import House
     from texton.app.method_run import MethodRun
     from texton.methods.method import Task
     from texton.network.network import Network
@@ -36,9 +33,6 @@ class _Held:
 
     board: Board
     task: Task
-
-
-_BOARDS: WeakKeyDictionary[House, OrderedDict[tuple[Any, ...], _Held]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -97,11 +91,13 @@ class DeskRun:
         from texton.methods.parts.setup import check_photo, compute_for
 
         made = self.made
-        every = _BOARDS.setdefault(made.house, OrderedDict())
+        every = made.house.boards
         blends = isinstance(made.options, Directed)
         photo = made.photo.id if made.photo else None
         key = (self.board, photo, made.network, made.layer, made.size, blends)
         if key not in every:
+            while len(every) >= _HELD:  # before there is one more
+                every.popitem(last=False)
             task = made.task(network)
             unit = task.units[0]
             image = task.photo(unit)
@@ -110,6 +106,5 @@ class DeskRun:
             board = Board(image, network, unit.layer or "", compute, blends=blends)
             every[key] = _Held(board, task)
         every.move_to_end(key)
-        while len(every) > _HELD:
-            every.popitem(last=False)
-        return every[key]
+        held: _Held = every[key]
+        return held

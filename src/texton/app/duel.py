@@ -64,6 +64,6 @@ class Duel:
 
     def about(self, result: Result) -> About:
         at = self._made.get(id(result), 0)
-        every = [side.about(result) for side in self.sides]
-        bodies = [dict(one.request) for one in every]
-        return replace(every[at], request={"duel": {"sides": bodies, "side": SIDES[at]}})
+        bodies = [side.request(result.unit) for side in self.sides]
+        told = {"duel": {"sides": bodies, "side": SIDES[at]}}
+        return replace(self.sides[at].about(result), request=told)

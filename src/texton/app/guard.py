@@ -10,13 +10,15 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from texton.errors import TextonError
+from texton.errors import TextonError, optional
 from texton.web.server import HEADERS, App, Scope, is_loopback, name_asked
+
+with optional("atlas"):
+    from starlette.requests import cookie_parser
 
 SESSION, KEY, TOKEN = "texton", "texton_key", b"x-texton-token"
 _ID = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -123,7 +125,7 @@ class Guard:
         await send({"type": "http.response.body", "body": body})
 
     def _visitor(self, scope: Scope, headers: Mapping[bytes, str]) -> Visitor:
-        kept = _cookies(headers.get(b"cookie", ""))
+        kept = cookie_parser(headers.get(b"cookie", ""))
         session = kept.get(SESSION, "")
         known = _ID.fullmatch(session) is not None
         said = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[0]
@@ -135,7 +137,7 @@ class Guard:
     ) -> tuple[int, str] | None:
         host = headers.get(b"host", "")
         if self._open:
-            kept = _cookies(headers.get(b"cookie", "")).get(KEY, "")
+            kept = cookie_parser(headers.get(b"cookie", "")).get(KEY, "")
             if not (visitor.keyed or _same(kept, self._keys.key)):
                 return 403, "open the address that texton app printed, with its key"
         elif not is_loopback(name_asked(host)):
@@ -163,10 +165,3 @@ def _is_of(origin: str, host: str) -> bool:
 
 def _same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode("latin-1", "replace"), wanted.encode())
-
-
-def _cookies(text: str) -> dict[str, str]:
-    try:
-        return {name: one.value for name, one in SimpleCookie(text).items()}
-    except CookieError:
-        return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -82,6 +83,7 @@ class House:
                 self.hidden.know(place, place.name)
         self.hidden.know(PurePath(given.network.network), self.default)
         self._loaded: dict[str, Network] = {}
+        self.boards: OrderedDict[tuple[Any, ...], Any] = OrderedDict()  # of the mixing desk
 
     def as_json(self) -> dict[str, Any]:
         """What the page is built from; nothing of it waits for torch."""

@@ -85,12 +85,12 @@ class Photos:
 
     def named(self, name: str) -> Photo | None:
         """The only photograph of that name; None where there are none, or several."""
-        found = [photo for photo in self._kept.values() if photo.name == name]
+        found = [photo for photo in list(self._kept.values()) if photo.name == name]
         return found[0] if len(found) == 1 else None
 
     def listed(self) -> list[Photo]:
         """Those named at the start, then those of before."""
-        others = [x for x in self._kept if x not in self._given]
+        others = [x for x in list(self._kept) if x not in self._given]
         return [self._kept[x] for x in (*self._given, *reversed(others))]
 
     def add_file(self, path: Path) -> Photo:

@@ -37,7 +37,6 @@ from texton.web.shared import SHARED, shared
 
 with optional("atlas"):
     from starlette.applications import Starlette
-    from starlette.background import BackgroundTask
     from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
@@ -106,7 +105,8 @@ class Server:
             about = work.run.about(result)
             return house.history.add(result, about, house.hidden.settings)
 
-        self.worker = Worker(keep, house.hidden.text, house.log, house.warm)
+        told = house.hidden.text, house.log, house.warm, house.boards.clear
+        self.worker = Worker(keep, *told)
         self.sessions = Sessions(self.worker, grace)
         self._page = resources.files("texton.app").joinpath("templates", "app.html")
 
@@ -135,19 +135,14 @@ class Server:
         visitor = visitor_of(request)
         token = self.keys.token(visitor.session)
         page = self._page.read_text("utf-8").replace("{{ token }}", token)
-        later = BackgroundTask(self._warm_later)
-        answer = Response(
-            page, media_type="text/html; charset=utf-8", headers=HEADERS, background=later
-        )
+        asyncio.get_running_loop().call_later(_WARM, self.worker.wake)
+        answer = Response(page, media_type="text/html; charset=utf-8", headers=HEADERS)
         kept: dict[str, Any] = {"httponly": True, "samesite": "strict", "max_age": 31_536_000}
         if not visitor.known:
             answer.set_cookie(SESSION, visitor.session, **kept)
         if visitor.keyed:
             answer.set_cookie(KEY, self.keys.key, **kept)
         return answer
-
-    async def _warm_later(self) -> None:
-        asyncio.get_running_loop().call_later(_WARM, self.worker.wake)
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]

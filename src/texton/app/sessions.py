@@ -93,6 +93,7 @@ class Session:
         self.works[work.id] = work
         if asked is not None and asked < self._asked.get(slot, asked):
             work.become("displaced")
+            self._forget()
             return work
         if asked is not None:
             self._asked[slot] = asked

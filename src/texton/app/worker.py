@@ -34,6 +34,7 @@ class Worker:
         keep: takes a finished picture, gives its JSON.
         shown: takes this machine's folders out of a message.
         load: is called once, before anything else is done; slow.
+        make_room: lets go of what is held for later; called where memory has run out.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Worker:
         shown: Callable[[str], str],
         log: Callable[[str], None],
         load: Callable[[], None] = lambda: None,
+        make_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._keep, self._shown, self._log, self._load = keep, shown, log, load
+        self._make_room = make_room
         self._news = threading.Condition()
         self._queue: deque[Work] = deque()
         self._questions: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -121,9 +124,6 @@ class Worker:
                 self._place()
             if work is not None:
                 self._solve(work)
-                with self._news:
-                    self._running = None
-                    self._place()
         for _, future in self._questions:
             future.cancel()
 
@@ -166,13 +166,20 @@ class Worker:
                     raise Cancelled
                 picture = self._keep(work, result)
                 work.post("picture", {"id": work.id, "slot": work.slot, "picture": picture})
-            work.become("done")
+            self._end(work, "done")
         except Cancelled:
-            work.become(work.stop or "cancelled")
+            self._end(work, work.stop or "cancelled")
         except Exception as error:  # noqa: BLE001 - the page is told, the next work begins
             told = str(self._told(error))
             self._log(f"work {work.id} failed: {told}")
-            work.become("failed", told)
+            self._end(work, "failed", told)
+
+    def _end(self, work: Work, state: State, message: str = "") -> None:
+        """Under the lock: nobody cancels what has ended."""
+        with self._news:
+            self._running = None
+            work.become(state, message)
+            self._place()
 
     def _told(self, error: Exception) -> TextonError:
         """An error as a line that says what to do."""
@@ -181,7 +188,8 @@ class Worker:
         if isinstance(error, TextonError):
             return TextonError(self._shown(str(error)))
         if is_out_of_memory(error):
-            _make_room()
+            self._make_room()
+            _empty_cache()
             said = self._shown(first_line(error))
             return TextonError(f"no memory is left for this ({said}): use a smaller size")
         traceback.print_exception(error, file=sys.stderr)
@@ -191,7 +199,7 @@ class Worker:
         )
 
 
-def _make_room() -> None:
+def _empty_cache() -> None:
     import torch
 
     if torch.cuda.is_available():

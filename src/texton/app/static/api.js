@@ -51,7 +51,14 @@ export const post = async (path, body, headers) => (await ask("POST", path, body
 
 // Asked: of two requests that cross on their way, the slot keeps the later.
 export const work = (body) => post("/api/work", JSON.stringify({ asked: performance.timeOrigin + performance.now(), ...body }), { "Content-Type": "application/json" });
-export const cancel = (id) => remove(`/api/work/${encodeURIComponent(id)}`);
+const cancel = (id) => remove(`/api/work/${encodeURIComponent(id)}`);
+
+// Cancels what a slot runs, if it runs something.
+export function cancelSlot(slot) {
+  const known = states.get(slot)?.work;
+  if (known && !ENDED.has(known.state)) cancel(known.id).catch(() => null);
+}
+
 export const history = () => get("/api/history");
 export const open = (file) => post("/api/open", file, { "Content-Type": "image/png" });
 

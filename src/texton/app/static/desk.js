@@ -1,13 +1,12 @@
 // The mixing desk: filters' energies as faders; the picture follows the hand, and what is let go of
 // is solved anew as its command solves it, and kept.
-import { maps as mapsOf, cancel, on, states } from "./api.js";
+import { ENDED, cancelSlot, maps as mapsOf, on } from "./api.js";
 import { make, say, toast } from "./dom.js";
 import { layerPicker, networkSelect, photoPicker } from "./pick.js";
 import { copyRow, figureList } from "./widgets.js";
-import { asking, fader, pair, radios, remember, remembered, spin } from "./faders.js";
+import { asking, fader, pair, radios, remembered, spin } from "./faders.js";
 
 const SLOT = "desk", STRIPS = 8, SIZES = [64, 96, 128, 160, 224, 320];
-const ENDED = new Set(["done", "failed", "cancelled", "displaced"]);
 const board = Math.random().toString(36).slice(2, 12);
 
 const fresh = (house) => ({
@@ -31,7 +30,7 @@ export function mount(root, house) {
   const picker = photoPicker({ house, value: now.photo, onChange: (id) => { house.chosen.photo = now.photo = id; another(); } });
   const networks = networkSelect({ house, value: now.network, onChange: (name) => { house.chosen.network = now.network = name; another(true); } });
   const layers = layerPicker({ onChange: (layer) => { house.chosen.layer = now.layer = layer.name; another(true); } });
-  const size = make("select", { onchange: () => { now.size = Number(size.value); remember("desk", now.size); another(); } }, SIZES.map((one) => make("option", { value: one, selected: one === now.size }, `${one} pixels`)));
+  const size = make("select", { onchange: () => { now.size = Number(size.value); texton.remember("size-desk", now.size); another(); } }, SIZES.map((one) => make("option", { value: one, selected: one === now.size }, `${one} pixels`)));
   const modes = radios({ legend: "What is turned", value: now.mode, onChange: (mode) => { now.mode = mode; show(); send(true); },
     choices: [["mix", "Mix", "Every filter's energy, up and down"], ["random", "Random style", "Energy dealt out by chance"], ["blend", "Blend", "Nothing but some filters' textures"]] });
   const strips = make("div", { class: "strips" });
@@ -39,7 +38,7 @@ export function mount(root, house) {
   const keeps = make("input", { type: "checkbox", checked: now.keep, onchange: () => { now.keep = keeps.checked; if (now.keep) send(true); } });
   const preset = make("select", { onchange: () => { now.preset = preset.value; send(true); } }, ["fast", "normal", "fine"].map((one) => make("option", { selected: one === now.preset }, one)));
   const seed = spin({ label: "Seed", value: now.seed, onChange: (value) => { now.seed = value; send(true); } });
-  const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => states.has(SLOT) && cancel(states.get(SLOT).work.id).catch(() => null) }, "Cancel");
+  const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => cancelSlot(SLOT) }, "Cancel");
   const line = make("p", { class: "state" }, "");
   const told = make("div", { class: "desk-told" });
   const push = asking(line, seen);
@@ -215,8 +214,7 @@ export function mount(root, house) {
     loading?.abort();
     push.stop();
     ends.forEach((end) => end());
-    const running = states.get(SLOT)?.work;
-    if (running && !ENDED.has(running.state)) cancel(running.id).catch(() => null);
+    cancelSlot(SLOT);
   } };
 }
 

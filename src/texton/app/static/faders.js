@@ -155,11 +155,6 @@ export function asking(line, seen, sent = () => {}) {
 
 // The size that a view solves at, as it was chosen last in this browser.
 export function remembered(view, sizes, usual) {
-  let size = NaN;
-  try { size = Number(localStorage.getItem(`texton-size-${view}`)); } catch { /* not kept */ }
+  const size = Number(window.texton.remember(`size-${view}`)); // of theme.js
   return sizes.includes(size) ? size : usual;
-}
-
-export function remember(view, size) {
-  try { localStorage.setItem(`texton-size-${view}`, String(size)); } catch { /* not kept */ }
 }

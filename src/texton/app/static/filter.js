@@ -1,5 +1,5 @@
 // One filter: its texture while it is solved, and what else is known of it.
-import { ENDED, cancel, history, states } from "./api.js";
+import { cancelSlot, history } from "./api.js";
 import { make } from "./dom.js";
 import { liveView } from "./live.js";
 
@@ -71,8 +71,7 @@ export function filterPanel({ house, unit, onClose }) {
   // What was shown is left for another layer or photograph: nobody watches it any more.
   function abandon() {
     for (const slot of ["explore", ...beside.map((one) => `explore-${one.name}`)]) {
-      const known = states.get(slot);
-      if (known && !ENDED.has(known.work.state)) cancel(known.work.id).catch(() => null);
+      cancelSlot(slot);
     }
   }
 

@@ -1,5 +1,5 @@
 // A picture while it is solved, and what became of it: of one slot.
-import { ENDED, Refused, cancel, on, states, work } from "./api.js";
+import { ENDED, Refused, cancelSlot, on, states, work } from "./api.js";
 import { make, say } from "./dom.js";
 import { figureList, linePlot } from "./widgets.js";
 
@@ -12,7 +12,7 @@ export function liveView({ slot, empty = "", onPicture = () => {}, onRefused = n
   const frame = make("div", { class: "frame" }, image, blank);
   const bar = make("progress", { max: 1, value: 0, "aria-label": "Progress", hidden: true });
   const state = make("p", { class: "state" });
-  const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => { if (states.has(slot)) cancel(states.get(slot).work.id).catch(() => null); onCancel(); } }, "Cancel");
+  const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => { cancelSlot(slot); onCancel(); } }, "Cancel");
   const plot = linePlot();
   const figures = make("div");
   const node = make("div", { class: "live" }, frame, bar, make("div", { class: "states" }, state, stop), plotted && plot, figures);

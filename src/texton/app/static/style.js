@@ -1,7 +1,7 @@
 // Style: a painting is dropped; one method paints, or two on one clock, side by side.
-import { cancel, on, states, upload } from "./api.js";
+import { ENDED, cancelSlot, on, states, upload } from "./api.js";
 import { make, say, toast } from "./dom.js";
-import { asking, fader, pair, radios, remember, remembered, spin } from "./faders.js";
+import { asking, fader, pair, radios, remembered, spin } from "./faders.js";
 import { networkSelect, photoPicker } from "./pick.js";
 import { compareStage, copyRow, figureList, takesDrops } from "./widgets.js";
 
@@ -9,7 +9,6 @@ const SLOT = "style", SIZES = [96, 128, 192, 256, 384, 512, 768];
 const SIDES = ["left", "right"];
 const NAMES = { pmci: "PMCI", gatys: "Gatys", moments: "Moments" };
 const COLOURS = { luma: "the photograph's, laid over it", statistics: "the photograph's, given to the painting" };
-const ENDED = new Set(["done", "failed", "cancelled", "displaced"]);
 let kept = null; // as it was left for another view
 
 export function mount(root, house) {
@@ -28,7 +27,7 @@ export function mount(root, house) {
 
   const content = photoPicker({ house, value: now.photo, legend: "Photograph", onChange: (id) => { house.chosen.photo = now.photo = id; again(); } });
   const painting = photoPicker({ house, value: now.painting, legend: "Painting", open: "Open a painting", none: "none yet", onChange: (id) => { now.painting = id; paint(); } });
-  const size = make("select", { onchange: () => { now.size = Number(size.value); remember("style", now.size); again(); } }, SIZES.map((one) => make("option", { value: one, selected: one === now.size }, `${one} pixels`)));
+  const size = make("select", { onchange: () => { now.size = Number(size.value); texton.remember("size-style", now.size); again(); } }, SIZES.map((one) => make("option", { value: one, selected: one === now.size }, `${one} pixels`)));
   const preset = make("select", { onchange: () => { now.preset = preset.value; again(); } }, ["fast", "normal", "fine"].map((one) => make("option", { selected: one === now.preset }, one)));
   const seed = spin({ label: "Seed", value: now.seed, onChange: (value) => { now.seed = value; again(); } });
   const networks = networkSelect({ house, value: now.network, onChange: (name) => { house.chosen.network = now.network = name; again(); } });
@@ -38,7 +37,7 @@ export function mount(root, house) {
   const sides = make("div", { class: "style-sides" });
   const seen = pair({ left: "", right: "", photo: () => house.photos.find((one) => one.id === now.photo) });
   const line = make("p", { class: "state" });
-  const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => states.has(SLOT) && cancel(states.get(SLOT).work.id).catch(() => null) }, "Cancel");
+  const stop = make("button", { type: "button", class: "plain", hidden: true, onclick: () => cancelSlot(SLOT) }, "Cancel");
   const button = make("button", { type: "button", class: "primary", onclick: () => paint() }, "Paint");
   const results = make("div", { class: "style-results" }), over = make("div", {});
   const push = asking(line, seen, () => { painted = true; });
@@ -157,8 +156,7 @@ export function mount(root, house) {
   return { unmount() {
     push.stop();
     ends.forEach((end) => end());
-    const running = states.get(SLOT)?.work;
-    if (running && !ENDED.has(running.state)) cancel(running.id).catch(() => null);
+    cancelSlot(SLOT);
   } };
 }
 

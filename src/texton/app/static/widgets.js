@@ -1,37 +1,14 @@
 // Parts that views are made of. Each is an element, with what changes it as properties.
 import { make, say } from "./dom.js";
 
-let count = 0;
-const unique = (word) => `${word}-${++count}`;
-
-// A labelled slider with its value. node.value reads and sets; onInput(value) while it is dragged.
-export function slider({ label, min, max, step, value, help = "", text = String, onInput = () => {}, onChange = () => {} }) {
-  const id = unique("slider");
-  const output = make("output", { for: id });
-  const input = make("input", {
-    type: "range", id, min, max, step, "aria-describedby": help ? `${id}-help` : null,
-    oninput: () => { show(); onInput(Number(input.value)); },
-    onchange: () => onChange(Number(input.value)),
-  });
-  const show = () => {
-    output.textContent = text(Number(input.value));
-    input.setAttribute("aria-valuetext", output.textContent);
-  };
-  const node = make("div", { class: "slider" }, make("label", { for: id }, label), output, input, help && make("p", { class: "help", id: `${id}-help` }, help));
-  Object.defineProperty(node, "value", { get: () => Number(input.value), set: (told) => { input.value = told; show(); } });
-  node.input = input;
-  node.value = value;
-  return node;
-}
-
 // Chooses files, or takes what is dropped; onFiles([File]).
-export function dropZone({ label, hint = "", accept = "image/*", multiple = false, onFiles }) {
+export function dropZone({ label, hint = "", accept = "image/*", onFiles }) {
   const input = make("input", {
-    type: "file", class: "unseen", accept, multiple,
+    type: "file", class: "unseen", accept,
     onchange: () => { const files = [...input.files]; input.value = ""; if (files.length) onFiles(files); },
   });
   const node = make("label", { class: "drop" }, input, make("span", {}, label), hint && make("span", { class: "quiet" }, hint));
-  return takesDrops(node, (files) => onFiles(multiple ? files : files.slice(0, 1)));
+  return takesDrops(node, (files) => onFiles(files.slice(0, 1)));
 }
 
 // Lets files be dropped on an element.

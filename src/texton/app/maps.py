@@ -55,7 +55,7 @@ class MapMaker:
         known = net.layer(layer).name
         intake = net.intake([known])
         file = self._house.photos[photo].file
-        edge = intake.edge(size or 224) if intake.told() else size or 224
+        edge = intake.edge(size or 224)
         reading = ReadingOptions(size=size)
         image = reading.read(file, edge, net.channels, intake, lambda line: None)
         compute = net.suited(choose_compute(self._house.given.device, torch.float32))

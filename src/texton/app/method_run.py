@@ -170,7 +170,7 @@ class MethodRun:
         known = [self.layer] if self.layer in network.layers else None
         intake = network.intake(known)
         size, needs = self.size or self.method.size, intake.told(crop)
-        size = intake.edge(size) if needs else size
+        size = intake.edge(size, crop)
         photos: dict[str | None, Any] = {}
         if self.photo is not None:
             image = reading.read(self.photo.file, size, network.channels, intake, lambda line: None)

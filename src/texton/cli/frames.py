@@ -124,7 +124,7 @@ class _Frames:
         size = self.reading.size or self.method.size
         intake = network.intake()
         needs = intake.told(self.reading.crop)
-        size = intake.edge(size) if needs else size
+        size = intake.edge(size, self.reading.crop)
         given = self.options if before is None else self.options.having(start=str(before))
         image, told = read_photo(frame, self.reading, size, network, intake, given)
         options = told.having(kept=path.with_suffix(o.RESUME))

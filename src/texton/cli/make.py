@@ -144,7 +144,7 @@ class _Making:
         crop = self.reading.crop if "photo" in self.method.axes else ""
         intake = o.tell_intake(net, crop, named)
         needs = intake.told(crop)
-        size = intake.edge(size) if needs else size
+        size = intake.edge(size, crop)
         if self.photo is not None:
             given = self.photo, self.reading, size, net, intake, self.options
             photos[None], self.options = read_photo(*given)

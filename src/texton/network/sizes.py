@@ -43,9 +43,9 @@ class Intake:
         told: dict[str, Any] = {"crop": "square"} if crop == "square" else {}
         return told | ({"multiple": self.multiple} if self.multiple > 1 else {})
 
-    def edge(self, wanted: int) -> int:
-        """The long edge of photographs, of one that is wanted."""
-        return wanted if self.only is None else max(self.only)
+    def edge(self, wanted: int, crop: str = "auto") -> int:
+        """The long edge of photographs, of one that is wanted; ``crop`` as in `told`."""
+        return wanted if self.only is None or crop == "none" else max(self.only)
 
     def square(self, wanted: int) -> Size:
         """Rows and columns of a picture from nothing, of a side that is wanted: no more than it."""

@@ -95,6 +95,7 @@ def main() -> None:
             texton.write_image(texton.read_image(source, asked.size), target)
         ours, theirs = Path(folder, "ours.png"), Path(folder, "theirs.png")
         command = [str(BIN / "texton"), "stylize", str(content), str(style), "-o", str(ours)]
+        command += ["--style-blur", "0"]  # the same painting for both
         command += ["--method", "gatys", "--pooling", "max", "--content-layer", CONTENT]
         command += ["--size", str(asked.size), "--steps", str(asked.steps)]
         command += ["--tv", "0", "--bleed", "0"]

@@ -20,6 +20,7 @@ from texton.learned.file import (
     Header,
     is_trained,
     load_trained,
+    read_header,
     save_trained,
     write_tensors,
 )
@@ -50,7 +51,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_is_read_back(file: Path) -> None:
     read = load_trained(file, "decoder")
-    assert read.header == HEADER and is_trained(file)
+    assert read.header == HEADER == read_header(file) and is_trained(file)
     module = read.built(_build)
     assert isinstance(module, Tiny) and not module.training
     state = load_trained(file, "decoder").tensors
@@ -116,6 +117,9 @@ def test_foreign_and_damaged_files(file: Path, tmp_path: Path) -> None:
         with pytest.raises(TextonError) as error:
             load_trained(path, "decoder")
         assert str(path) in str(error.value) and "\n" not in str(error.value)
+        with pytest.raises(TextonError) as again:
+            read_header(path)
+        assert str(again.value) == str(error.value) and not is_trained(path)
     assert KEY.encode() in content
 
 

@@ -7,7 +7,8 @@ that somebody else could have written is checked by type before it is used.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -191,13 +192,15 @@ def read_header(path: Path) -> Header:
     Raises:
         TextonError: there is none, it is damaged, or foreign.
     """
-    return _header_of(read_tensors(path, _WHAT)[1], path)
+    with _refusing(path, _WHAT), _opened(path) as (_, text):
+        return _header_of(text, path)
 
 
 def is_trained(path: Path) -> bool:
     """Whether there is a file that `save_trained` wrote."""
     try:
-        Header.of_json(_opened(path)[1])
+        with _opened(path) as (_, text):
+            Header.of_json(text)
     except (OSError, ValueError, SafetensorError):
         return False
     return True
@@ -219,14 +222,8 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], str]:
     Raises:
         TextonError: there is none, it is damaged or somebody else's; ``what`` it should be.
     """
-    if path.is_dir():
-        raise TextonError(f"'{path}' is a folder, not {what}")
-    try:
-        return _opened(path)
-    except OSError as error:
-        raise TextonError(f"cannot read '{path}': {error.strerror or error}") from None
-    except (ValueError, SafetensorError) as error:
-        raise TextonError(f"'{path}' is not {what}: {first_line(error)}") from None
+    with _refusing(path, what), _opened(path) as (file, text):
+        return {name: file.get_tensor(name) for name in file.keys()}, text  # noqa: SIM118
 
 
 def check_fits(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -245,14 +242,29 @@ def check_fits(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path
             raise _damaged(path, f"its '{name}' holds what is no number")
 
 
-def _opened(path: Path) -> tuple[dict[str, Tensor], str]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, str]]:
+    """A file, none of whose tensors is read yet, and the text in it."""
     if path.stat().st_size > _LARGEST:
         raise ValueError("it is too large")
     with safe_open(path, "pt") as file:
         text = (file.metadata() or {}).get(KEY)
         if text is None:
             raise ValueError("it has no header of texton's")
-        return {name: file.get_tensor(name) for name in file.keys()}, text  # noqa: SIM118
+        yield file, text
+
+
+@contextmanager
+def _refusing(path: Path, what: str) -> Iterator[None]:
+    """What goes wrong as a file is read, in a line; ``what`` it should be."""
+    if path.is_dir():
+        raise TextonError(f"'{path}' is a folder, not {what}")
+    try:
+        yield
+    except OSError as error:
+        raise TextonError(f"cannot read '{path}': {error.strerror or error}") from None
+    except (ValueError, SafetensorError) as error:
+        raise TextonError(f"'{path}' is not {what}: {first_line(error)}") from None
 
 
 def _header_of(text: str, path: Path) -> Header:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from texton.errors import TextonError
-from texton.learned.file import SUFFIX, Header, is_trained, load_trained
+from texton.learned.file import SUFFIX, Header, check_fits, is_trained, load_trained
 from texton.learned.generator import SMALLEST, Architecture, Generator
 from texton.network.checkpoint import read_checkpoint
 
@@ -115,7 +115,6 @@ def _own(path: Path) -> StyleModel:
 
 
 def _foreign(path: Path) -> StyleModel:
-    what = "a network that paints: `texton train style` makes one"
     try:
         states = read_checkpoint(path).states
     except TextonError as error:
@@ -123,24 +122,12 @@ def _foreign(path: Path) -> StyleModel:
     found = [_plain(state) for state in states.values()]
     state = next((one for one in found if _FIRST in one), None)
     if state is None:
-        raise TextonError(f"'{path}' is not {what}")
+        raise TextonError(f"'{path}' is not a network that paints: `texton train style` makes one")
     architecture = _architecture(state, path)
     with torch.device("meta"):
         generator = Generator(architecture)
-    wanted = generator.state_dict()
     state = {name: x[None] if _NORM.search(name) else x for name, x in state.items()}
-    if missing := sorted(state.keys() ^ wanted.keys()):
-        raise TextonError(
-            f"'{path}' is not {what} ('{missing[0]}' is missing, or not of {FOREIGN}' network)"
-        )
-    for name, value in state.items():
-        if value.shape != wanted[name].shape:
-            raise TextonError(
-                f"'{path}' is not {what} ('{name}' is {tuple(value.shape)}, not "
-                f"{tuple(wanted[name].shape)})"
-            )
-        if not bool(value.isfinite().all()):
-            raise TextonError(f"'{path}' cannot be used: its '{name}' holds what is no number")
+    check_fits(generator.state_dict(), state, path)
     generator.load_state_dict(state, assign=True)
     return StyleModel(path, generator.eval().requires_grad_(False), (path.stem,))
 

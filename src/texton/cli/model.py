@@ -40,12 +40,13 @@ def _model(file: Path, out: Path | None, force: bool, as_json: bool, **values: A
         raise TextonError("--photo compares with the optimiser: name what it learnt by --painting")
     if out is not None and not told.photo:
         raise TextonError("-o is for a sheet of --photo; an ONNX file is named by --onnx")
+    from texton.images.place import check_file
+    from texton.learned.style_file import read_style_model
+
     if out is not None:
         o.check_output(out, force)
     if told.onnx is not None:
-        _check_onnx(told.onnx, force)
-    from texton.learned.style_file import read_style_model
-
+        check_file(told.onnx, ".onnx", "ONNX files are named *.onnx", force)
     model = read_style_model(file)
     made = _described(model)
     if told.photo:
@@ -132,17 +133,6 @@ def _save_sheet(compared: list[Compared], out: Path, made: dict[str, Any]) -> No
         )
         rows.append(list(zip(names, one.images, strict=True)))
     write_image(make_rows(rows, _SIZE, _SIZE), out, made)
-
-
-def _check_onnx(path: Path, force: bool) -> None:
-    from texton.images.place import check_place, check_suffix
-
-    check_suffix(path, ".onnx", "ONNX files are named *.onnx")
-    if path.is_dir():
-        raise TextonError(f"'{path}' is a folder: name a file in it")
-    if path.exists() and not force:
-        raise TextonError(f"'{path}' exists: add --force to replace it")
-    check_place(path)
 
 
 model_command = command(

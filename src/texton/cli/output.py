@@ -23,6 +23,8 @@ FORCE = typer.Option("--force", help="Replace files texton did not make.")
 JSON = typer.Option("--json", help="Print one JSON object.")
 Force = Annotated[bool, FORCE]
 Json = Annotated[bool, JSON]
+PNG = "texton writes PNG"
+FOREIGN = "exists and texton did not make it"
 
 
 def tell_assumed(*networks: Network) -> None:
@@ -58,7 +60,7 @@ def say(line: str) -> None:
 
 def check_suffix(path: Path) -> None:
     """Refuse what is no PNG's name."""
-    place.check_suffix(path, ".png", "texton writes PNG")
+    place.check_suffix(path, ".png", PNG)
 
 
 def check_output(path: Path, force: bool, planes: bool = False, frames: str = "") -> Path:
@@ -67,19 +69,20 @@ def check_output(path: Path, force: bool, planes: bool = False, frames: str = ""
     ``planes``: a ``.npy`` with all channels is going to be written beside it; ``frames``:
     and an animation, of that ending.
     """
-    check_suffix(path)
-    if path.is_dir():
-        raise TextonError(f"'{path}' is a folder: name a file in it")
-    settings = _settings_in(path) if path.exists() and not force else {}
-    if settings is None:
-        raise TextonError(f"'{path}' exists and texton did not make it: add --force to replace it")
+    settings: dict[str, Any] = {}
+
+    def foreign(path: Path) -> str:
+        found = _settings_in(path)
+        settings.update(found or {})
+        return FOREIGN if found is None else ""
+
+    place.check_file(path, ".png", PNG, force, foreign)
     beside = path.with_suffix(".npy")
     if planes and beside.exists() and not force and settings.get("planes") != beside.name:
-        raise TextonError(f"'{beside}' exists and texton did not make it: add --force")
+        raise TextonError(f"'{beside}' {FOREIGN}: add --force")
     moving = path.with_suffix(frames) if frames else path
     if frames and moving.exists() and not force and settings.get("frames") != moving.name:
-        raise TextonError(f"'{moving}' exists and texton did not make it: add --force")
-    place.check_place(path)
+        raise TextonError(f"'{moving}' {FOREIGN}: add --force")
     return path
 
 

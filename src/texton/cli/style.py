@@ -12,6 +12,7 @@ import typer
 
 from texton.cli import output as o
 from texton.cli.parameters import command, options_from, parameters_of, plain, required
+from texton.errors import TextonError
 from texton.methods.command import NetworkOptions, ReadingOptions, recorded
 from texton.methods.options import Options, option
 from texton.methods.parts.fingerprint import STATISTICS, STYLE_LAYERS
@@ -50,14 +51,18 @@ def _fingerprint(image: Path, out: Path | None, force: bool, as_json: bool, **va
     told: LayerOptions = options_from(LayerOptions, values)
     reading: ReadingOptions = options_from(ReadingOptions, values)
     choice: NetworkOptions = options_from(NetworkOptions, values)
-    from texton.images.place import check_place, check_suffix
+    from texton.images.place import check_file
     from texton.methods.parts.fingerprint import fingerprint, read_fingerprint
 
+    def foreign(path: Path) -> str:
+        try:
+            read_fingerprint(path)
+        except TextonError:
+            return o.FOREIGN
+        return ""
+
     path = out or Path(f"{image.stem}.style")
-    check_suffix(path, ".style", "fingerprints are named *.style")
-    check_place(path)
-    if path.exists() and not force:
-        read_fingerprint(path)  # only a fingerprint may be replaced
+    check_file(path, ".style", "fingerprints are named *.style", force, foreign)
     net = choice.load()
     o.tell_assumed(net)
     intake = o.tell_intake(net, reading.crop)

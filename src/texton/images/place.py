@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from texton.errors import TextonError
@@ -36,6 +37,34 @@ def check_place(path: Path) -> None:
             pass
     except OSError as error:
         raise TextonError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def _exists(_: Path) -> str:
+    return "exists"
+
+
+def check_file(
+    path: Path,
+    suffix: str,
+    what: str,
+    force: bool,
+    kept: Callable[[Path], str] = _exists,
+) -> None:
+    """Refuse, before anything is computed, a place that could not be written in the end.
+
+    Args:
+        what: says why its name should end in ``suffix``.
+        kept: why a file that is there is not replaced without ``force``; empty where it may be.
+
+    Raises:
+        TextonError: of another ending, a folder, a file that is kept, nothing can be made there.
+    """
+    check_suffix(path, suffix, what)
+    if path.is_dir():
+        raise TextonError(f"'{path}' is a folder: name a file in it")
+    if path.exists() and not force and (why := kept(path)):
+        raise TextonError(f"'{path}' {why}: add --force to replace it")
+    check_place(path)
 
 
 def write_bytes(content: bytes, path: Path) -> None:

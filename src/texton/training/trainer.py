@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from texton.errors import TextonError
 from texton.images.files import write_image
-from texton.images.place import check_place, check_suffix
+from texton.images.place import check_file, check_place
 from texton.learned.file import SUFFIX, Header, is_trained, save_trained
 from texton.lock import hold
 from texton.network.device import Compute, is_out_of_memory
@@ -127,12 +127,13 @@ def check_out(out: Path, force: bool) -> None:
     Raises:
         TextonError: of another ending; a folder; there is a file that is no unfinished training's.
     """
-    check_suffix(out, SUFFIX, "texton writes safetensors")
-    if out.is_dir():
-        raise TextonError(f"'{out}' is a folder: name a file in it")
-    if out.exists() and not force and not _state_of(out).exists():
-        what = "is trained already" if is_trained(out) else "exists and texton did not make it"
-        raise TextonError(f"'{out}' {what}: add --force to replace it")
+
+    def finished(out: Path) -> str:
+        if _state_of(out).exists():
+            return ""
+        return "is trained already" if is_trained(out) else "exists and texton did not make it"
+
+    check_file(out, SUFFIX, "texton writes safetensors", force, finished)
     check_place(folder_of(out) / "state")
 
 

@@ -27,6 +27,11 @@ class Inverting(Solving):
         if self.preset == "paper" and any(priors):
             raise TextonError("the paper preset is the 2016 algorithm alone: leave the priors out")
 
+    @property
+    def evaluations(self) -> int:
+        """How many steps the solver is going to make."""
+        return inversion_steps(self.preset, self.steps)
+
     def settings(self) -> SolverSettings:
         return _settings(self)
 
@@ -54,6 +59,10 @@ class Decoding(Inverting):
         if self.decoder is not None and (self.fourier or self.preset == "paper"):
             raise TextonError("a decoder gives pixels: leave out --fourier and the paper preset")
 
+    @property
+    def evaluations(self) -> int:
+        return super().evaluations if self.decoder is None else self.polish
+
 
 def inversion_steps(preset: str, steps: int | None) -> int:
     """The most evaluations that a code inversion takes: a preset's own, or what was asked for."""
@@ -71,12 +80,9 @@ def _settings(told: Inverting) -> SolverSettings:
     if told.preset == "paper":
         return settings
     steady = not (told.jitter or told.fourier)
-    steps = inversion_steps(told.preset, told.steps)
-    if isinstance(told, Decoding) and told.decoder is not None:
-        steps = told.polish
     return replace(
         settings,
-        steps=steps,
+        steps=told.evaluations,
         rule="lbfgs" if steady else "adam",
         learning_rate=0.05,
         final_rate=0.1 if steady else 0.0,

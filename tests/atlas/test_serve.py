@@ -109,7 +109,8 @@ def test_who_may_ask_goes_by_what_is_bound(
                 statuses.append(client.get("/", headers={"host": host}).status_code)
 
     monkeypatch.setattr("texton.web.server.serve", asked)
-    outcome = run("atlas", "serve", tmp_path / "atlas", "--host", typed, "--port", 0)
+    words = ("--host", typed, "--port", 0, "--no-similar")
+    outcome = run("atlas", "serve", tmp_path / "atlas", *words)
     assert outcome.code == 0, outcome.err
     assert statuses == [400, 200]
 
@@ -139,6 +140,26 @@ def test_news_do_not_wait_for_the_index_to_be_planned(
     monkeypatch.setattr("texton.atlas.site.follow._good_maps", slow)
     follower.index()
     assert told == [0]
+
+
+def test_nothing_computes_once_the_server_has_ended(tmp_path: Path) -> None:
+    """A thread in torch as the interpreter ends would abort it: exit code 134 for 130."""
+    began = threading.Event()
+
+    class Endless(TextureIndex):
+        def update(self, store: Any, units: Any, on_picture: Any = None, kept: Any = None) -> Any:
+            while True:
+                began.set()
+                time.sleep(0.01)
+                on_picture(32, 64)
+
+    before = set(threading.enumerate())
+    follower = Follower(fake_atlas(tmp_path, [("relu1_1", 1)], ["cat"]), Endless())
+    with TestClient(make_app(follower), base_url="http://127.0.0.1"):
+        assert began.wait(20)
+        at_work = [x for x in set(threading.enumerate()) - before if "watch" in x.name]
+        assert len(at_work) == 2
+    assert not any(thread.is_alive() for thread in at_work)
 
 
 def first_news(follower: Follower, since: str) -> tuple[str, dict[str, object]]:

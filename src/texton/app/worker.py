@@ -93,8 +93,8 @@ class Worker:
             self._news.notify()
         return future
 
-    def close(self, wait: float = 10.0) -> None:
-        """Stop at the next step, and wait for it."""
+    def close(self, wait: float = 60.0) -> None:
+        """Stop at the next step, and wait for it: computing as the interpreter ends aborts it."""
         with self._news:
             self._closed = True
             self._news.notify()

@@ -39,6 +39,10 @@ class News:
     status: dict[str, Any]
 
 
+class _Left(Exception):  # noqa: N818 - no error: the server has ended
+    """Raised where nobody asks for the index any more."""
+
+
 class Follower:
     """Watches an atlas and keeps its `site` up to date.
 
@@ -119,7 +123,10 @@ class Follower:
         if self._indexed == set(live):
             return
         kept = _good_maps(catalog, live, known)
-        similar = self._index.update(catalog.store, live, kept=kept)
+        try:
+            similar = self._index.update(catalog.store, live, self._go_on, kept)
+        except _Left:
+            return
         with self._lock:
             self._similar, self._indexed, self._site = similar, set(live), None
 
@@ -151,6 +158,11 @@ class Follower:
             started = time.monotonic()
             self._survive("find similar textures", self.index)
             rest = max(_INDEX_PAUSE, 5 * (time.monotonic() - started))
+
+    def _go_on(self, *_: int) -> None:
+        """Between two batches of pictures."""
+        if self.leaving.is_set():
+            raise _Left
 
     def _survive(self, what: str, job: Callable[[], None]) -> None:
         """What fails is told once and tried again: the disk or the network may come back."""

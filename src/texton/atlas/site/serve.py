@@ -27,6 +27,7 @@ _TYPES = {
     ".png": "image/png",
 }
 _PAUSE = 0.5  # seconds between two looks for news
+_PATIENCE = 60.0  # seconds that a look or a batch of pictures may take yet, at the end
 _BEAT = 15.0  # seconds of silence after which a connection says that it lives
 
 
@@ -47,10 +48,16 @@ def site_app(follower: Follower, watch: bool = True) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         stop = threading.Event()
         jobs = (follower.watch, follower.watch_index) if watch else ()
-        for job in jobs:
-            threading.Thread(target=job, args=(stop,), daemon=True).start()
-        yield
-        stop.set()
+        threads = [threading.Thread(target=job, args=(stop,), daemon=True) for job in jobs]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            follower.leaving.set()
+            for thread in threads:  # one that computes as the interpreter ends would abort it
+                await run_in_threadpool(thread.join, _PATIENCE)
 
     async def page(request: Request) -> Response:
         path = request.path_params["path"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,43 @@ def test_evidence_is_given_to_whatever_asks_for_it(tmp_path: Path) -> None:
                 assert str(tmp_path) not in str(browser.told)
 
 
+def _none(name: str) -> Path:
+    raise AssertionError
+
+
+NO_FILES = Files(_none, {})
+
+
 def test_evidence_and_models_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TextonError, match="no evidence"):
         small_house(tmp_path, [], evidence=tmp_path)
     with pytest.raises(TextonError, match="no folder"):
         small_house(tmp_path, [], models=tmp_path / "none")
+
+
+def test_a_form_speaks_of_its_fields() -> None:
+    """A flag is of the command line; so is what makes sense there alone."""
+    forms = {name: method_json(one, {}) for name, one in methods().items()}
+    for name, form in forms.items():
+        for text in (form["title"], form["about"], *(x["help"] for x in form["options"])):
+            assert not re.search(r"(^|[^\w-])--[a-z]", text), (name, text)
+    helps = {(name, x["name"]): x["help"] for name, form in forms.items() for x in form["options"]}
+    assert helps["invert", "modify"].endswith("ranks orders the maps as in “Style”.")
+    assert helps["stylize", "style_size"] == "Long edge of the styles; “Long edge” by default."
+    assert "in the evidence" in forms["facets"]["about"]
+    assert ("stylize", "resume") not in helps and ("stylize", "depth") in helps
+    with pytest.raises(TextonError, match="no option 'resume'"):
+        options_of(methods()["stylize"], {"resume": True, "styles": []}, NO_FILES)
+    with pytest.raises(TextonError, match=r"^“Modify” ranks and “Style” IMAGE go together"):
+        options_of(methods()["invert"], {"modify": "ranks"}, NO_FILES)
+
+
+def test_what_an_unset_weight_comes_to_is_declared() -> None:
+    made = methods()["stylize"].options
+    weights = [x for x in method_json(methods()["stylize"], {})["options"] if x["usual"]]
+    for preset in ("fast", "paper"):
+        usual = tuple(x["usual"].get(preset, x["usual"][""]) for x in weights)
+        assert made(preset=preset).weights == usual  # type: ignore[attr-defined]
 
 
 def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
@@ -94,10 +127,7 @@ def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
     (styles,) = method_json(method, {})["options"]
     assert styles["required"]
 
-    def none(name: str) -> Path:
-        raise AssertionError
-
-    files = Files(none, models)
+    files = Files(_none, models)
     chosen = options_of(method, {"model": "style.safetensors"}, files)
     assert chosen == Paints(model=models["style.safetensors"].file)
     with pytest.raises(TextonError, match="styles is needed"):
@@ -118,7 +148,7 @@ def test_no_form_takes_a_file(name: str) -> None:
         elif declared.base is Path or declared.item is Path or declared.spec.holds:
             assert kind in (None, "model")
         else:
-            assert kind is not None or declared.spec.hidden, f"{name} {declared.name}"
+            assert kind or declared.spec.hidden or declared.spec.typed, (name, declared.name)
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,32 @@ def test_every_method_is_served_from_its_declaration(
     assert picture["request"]["method"] == name and picture["title"] == method["title"]
 
 
+def test_a_texture_is_of_a_picture_as_well(
+    browser: Browser, house: House, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = asked(house, method="texture", layer=None, channel=None, size=40, options={"steps": 2})
+    with browser.watching():
+        number = browser.work(**body)
+        assert browser.ended(number) == "done", browser.of("work", number)[-1]["message"]
+    picture = browser.of("picture", number)[0]["picture"]
+    assert picture["caption"] == "The texture of cat.png" and picture["photo"]["name"] == "cat.png"
+    content = browser.get(picture["url"]).content
+    assert str(folder).encode() not in content
+    found = browser.post("/api/open", content).json()
+    assert found == {"request": picture["request"], "missing": None}
+    assert found["request"]["photo"] == body["photo"]
+    monkeypatch.chdir(folder)
+    outcome = run(*shlex.split(picture["command"])[1:-1], "again.png")
+    assert outcome.code == 0, outcome.err
+    told = browser.post("/api/open", Path("again.png").read_bytes()).json()["request"]
+    assert (told["photo"], told["layer"], told["size"]) == (body["photo"], None, 40)
+    exec(picture["python"].replace("cat-texture.png", "python.png"), {})
+    pixels = [Image.open(x).tobytes() for x in (io.BytesIO(content), "again.png", "python.png")]
+    assert pixels[0] == pixels[1] == pixels[2]
+    refused = browser.post("/api/work", {**body, "photo": None})
+    assert refused.status_code == 422 and "choose a photograph" in refused.json()["error"]
+
+
 def test_a_server_that_comes_back_has_its_history_and_goes_on(tmp_path: Path) -> None:
     house = small_house(tmp_path, [])
     with serving(house) as address:

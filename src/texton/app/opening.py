@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from texton.app.forms import kind_of, options_of
 from texton.app.house import House, network_name
 from texton.app.kinds import KINDS, run_of
+from texton.app.method_run import takes_photo
 from texton.errors import TextonError
 from texton.methods.catalogue import methods
 from texton.methods.command import LARGEST, SMALLEST
@@ -41,7 +42,7 @@ def opened(content: bytes, house: House) -> dict[str, Any]:
     if "photo" in found and house.photos.get(found["photo"]) is None:
         wants = not any(kind in found for kind in KINDS)
         method = methods().get(str(found.get("method")))
-        if wants and method is not None and "photo" in method.axes:
+        if wants and method is not None and takes_photo(method, found.get("layer")):
             missing, found["photo"] = "photo", None
             options_of(method, take_optional(found, "options", dict) or {}, house.files)
     if missing is None:
@@ -103,7 +104,7 @@ def _from_settings(settings: Mapping[str, Any], house: House) -> dict[str, Any]:
         "options": _offered(method, said, house),
         "size": edge if SMALLEST <= edge <= LARGEST else None,
     }
-    if "photo" in method.axes:
+    if takes_photo(method, request["layer"]):
         request["photo"] = named[0].id if named else None
     return request
 

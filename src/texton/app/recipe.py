@@ -33,6 +33,8 @@ class Asked(Protocol):
     @property
     def photo(self) -> Photo | None: ...
     @property
+    def of_picture(self) -> bool: ...
+    @property
     def size(self) -> int | None: ...
     @property
     def specs(self) -> list[str]: ...
@@ -85,8 +87,11 @@ def _python(
     net = f"texton.load_network({', '.join(loaded)})"
     unit = result.unit
     at = [repr(x) for x in (unit.layer, unit.channel) if x is not None]
+    if asked.photo and asked.of_picture:
+        at = [f"photo={asked.photo.name!r}"]
     lines = ["import texton; from texton.methods.catalogue import find_method"]
-    read = f"texton.read_image({asked.photo.name!r}, {size})" if asked.photo else ""
+    reads = asked.photo if not asked.of_picture else None
+    read = f"texton.read_image({reads.name!r}, {size})" if reads else ""
     if read and unit.direction is None:
         lines.append(f"method, net = find_method({method.name!r}), {net}")
         arguments = ", ".join([read, "net", *at, *([said] if said else [])])

@@ -30,6 +30,8 @@ class Spec:
         argument: on the command line it stands without a name.
         hidden: not on the command line.
         picture: it is an image, or names one: from a command line, a path.
+        typed: it makes sense on a command line alone: no form of the live page has it.
+        usual: what a number that is not set comes to, by the preset; ``""`` is every other.
         also: another name that its command takes it by.
         holds: what is in the file or folder that it names: ``evidence``, ``numbers``, or the kind
             of a trained model; the live page names no files, and gives it what it has of these.
@@ -44,8 +46,15 @@ class Spec:
     argument: bool = False
     hidden: bool = False
     picture: bool = False
+    typed: bool = False
+    usual: Mapping[str, float] | None = None
     also: str = ""
     holds: str = ""
+
+    def usually(self, preset: str) -> float:
+        """What it comes to with a preset, where it is not set; 0 where that is not declared."""
+        usual = self.usual or {}
+        return usual.get(preset, usual.get("", 0.0))
 
 
 def option(
@@ -60,12 +69,26 @@ def option(
     argument: bool = False,
     hidden: bool = False,
     picture: bool = False,
+    typed: bool = False,
+    usual: Mapping[str, float] | None = None,
     also: str = "",
     holds: str = "",
 ) -> Any:
     """A field of an `Options` class; see `Spec`."""
     spec = Spec(
-        help, low, high, above, tuple(choices), named, argument, hidden, picture, also, holds
+        help,
+        low=low,
+        high=high,
+        above=above,
+        choices=tuple(choices),
+        named=named,
+        argument=argument,
+        hidden=hidden,
+        picture=picture,
+        typed=typed,
+        usual=usual,
+        also=also,
+        holds=holds,
     )
     return field(default=default, metadata={"option": spec})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from texton.errors import TextonError
 from texton.methods.method import STARTS, STEPS, Figure, Method, OnStep, Task
-from texton.methods.options import Solving, option
+from texton.methods.options import Solving, declarations, option
 from texton.methods.parts.fingerprint import STYLE_LAYERS
 from texton.methods.result import Result
 from texton.solve.presets import PRESETS, SolverSettings, solver_settings
@@ -55,8 +55,12 @@ class StyleOptions(Solving):
         named=True,
         also="--method",
     )
-    content_weight: float | None = option(None, "1; with --preset paper 10.", above=0)
-    style_weight: float | None = option(None, "10; with --preset paper 1.", above=0)
+    content_weight: float | None = option(
+        None, "1; with --preset paper 10.", above=0, usual={"": 1.0, "paper": 10.0}
+    )
+    style_weight: float | None = option(
+        None, "10; with --preset paper 1.", above=0, usual={"": 10.0, "paper": 1.0}
+    )
     content_layer: str = option("relu2_2", "Whose code is kept.")
     style_layers: tuple[str, ...] = option(STYLE_LAYERS, "Comma-separated.")
     layer_weights: tuple[float, ...] = option(
@@ -113,7 +117,9 @@ class StyleOptions(Solving):
         high=10_000,
     )
     resume: bool = option(
-        False, "Keep the solve beside the picture every half minute; go on where one was kept."
+        False,
+        "Keep the solve beside the picture every half minute; go on where one was kept.",
+        typed=True,
     )
     kept: Path | None = option(None, "Where it is kept.", hidden=True)
     alpha: Any = option(None, "How opaque the photograph is, (H, W).", hidden=True)
@@ -154,8 +160,11 @@ class StyleOptions(Solving):
     @property
     def weights(self) -> tuple[float, float]:
         """Of content and style."""
-        content, style = (10.0, 1.0) if self.is_paper else (1.0, 10.0)
-        return self.content_weight or content, self.style_weight or style
+        usual = {x.name: x.spec.usually(self.preset) for x in declarations(type(self))}
+        return (
+            self.content_weight or usual["content_weight"],
+            self.style_weight or usual["style_weight"],
+        )
 
     @property
     def begins_with(self) -> str:

@@ -39,7 +39,7 @@ export function mount(root, house) {
     form = methodForm(method, house, common, request, (told) => {
       after.replaceChildren();
       live.clear("");
-      live.plot.measure = method.figures.some((one) => one.key === "error") ? "error" : "objective";
+      live.plot.measure = method.figures.includes("error") ? "error" : "objective";
       live.start(told, method.name);
       if (panel.getBoundingClientRect().top > innerHeight - 160) panel.scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
     });
@@ -67,6 +67,9 @@ function takePending(house) {
   return pending?.method ? pending : null;
 }
 
+// The view that a request belongs to.
+export const viewOf = (request) => request.desk ? "#desk" : request.duel ? "#style" : "#methods";
+
 // A saved picture's settings: to the view that they belong to. Whether another view opens.
 export async function reopen(file, house) {
   let told;
@@ -79,7 +82,7 @@ export async function reopen(file, house) {
   house.pending = told.request;
   const lost = told.missing === "photo";
   toast(lost ? "Its settings are here; its photograph is not: open that as well." : `The settings of ${file.name} are back.`);
-  const hash = told.request.desk ? "#desk" : told.request.duel ? "#style" : "#methods";
+  const hash = viewOf(told.request);
   const moved = location.hash.split("?")[0] !== hash;
   if (moved) location.hash = hash;
   return moved;
@@ -104,7 +107,9 @@ function methodForm(method, house, common, request, onMake) {
   const networks = networkSelect({ house, value: chosen.network, onChange: (name) => { chosen.network = name; draw(); } });
   const channel = make("input", { type: "number", min: 0, step: 1, id: "channel", value: request ? request.channel ?? "" : chosen.filter ?? 0, "aria-describedby": "channel-help" });
   const channelHelp = make("p", { class: "help", id: "channel-help" });
+  const filters = make("label", { class: "field" }, "Filter", channel);
   const layers = axes.has("layer") ? layerPicker({ onChange: (layer) => { chosen.layer = layer.name; bound(); } }) : null;
+  const source = method.takes_pictures ? photoPicker({ house, value: request?.photo ?? null, legend: "Picture", open: "Open a picture", none: "none: of a filter", onChange: () => sourced() }) : null;
   const size = method.size ? make("input", { type: "number", min: house.limits.size[0], max: house.limits.size[1], step: 1, id: "size", value: request?.size ?? Math.min(method.size, 128) }) : null;
   const fields = method.options.map((option) => optionField(option, house, count));
   const own = fields.filter((_, at) => !common(method.options[at])), shared = fields.filter((_, at) => common(method.options[at]));
@@ -113,8 +118,8 @@ function methodForm(method, house, common, request, onMake) {
   const details = make("details", { class: "common" }, make("summary", {}, "How it is solved"), make("div", { class: "options" }, shared.map((one) => one.node)));
   const node = make("form", { novalidate: true, class: "method-form", onsubmit: send },
     make("h2", {}, method.title), method.about && make("p", { class: "quiet lead" }, method.about),
-    photos, make("div", { class: "tools" }, networks,
-      axes.has("channel") && make("label", { class: "field" }, "Filter", channel),
+    photos, source, make("div", { class: "tools" }, networks,
+      axes.has("channel") && filters,
       size && make("label", { class: "field" }, "Long edge", size)), axes.has("channel") && channelHelp,
     layers,
     own.length > 0 && make("div", { class: "options" }, own.map((one) => one.node)),
@@ -123,8 +128,14 @@ function methodForm(method, house, common, request, onMake) {
 
   for (const [name, value] of Object.entries(request?.options ?? {})) fields.find((one) => one.name === name)?.set(value);
   if (shared.some((one) => safely(() => one.changed))) details.open = true;
+  sourced();
   draw();
   count();
+
+  // Of a picture there is no filter to choose.
+  function sourced() {
+    for (const one of [filters, channelHelp, layers]) if (one) one.hidden = Boolean(source?.value);
+  }
 
   function bound() {
     const layer = layers?.layer;
@@ -169,11 +180,12 @@ function methodForm(method, house, common, request, onMake) {
     const told = options();
     if (!told) return;
     if (axes.has("photo") && !chosen.photo) { toast("Open a photograph first.", "error"); return; }
+    const of = source?.value ?? null;
     onMake({
       method: method.name, network: chosen.network, options: told,
-      photo: axes.has("photo") ? chosen.photo : null,
-      layer: axes.has("layer") ? chosen.layer : null,
-      channel: axes.has("channel") && channel.value !== "" ? Number(channel.value) : null,
+      photo: axes.has("photo") ? chosen.photo : of,
+      layer: axes.has("layer") && !of ? chosen.layer : null,
+      channel: axes.has("channel") && !of && channel.value !== "" ? Number(channel.value) : null,
       size: size && size.value ? Number(size.value) : null,
     });
   }
@@ -187,7 +199,7 @@ function methodForm(method, house, common, request, onMake) {
       field.refuse(error.message);
       say(error.message, true);
     },
-    stop() { photos?.stop(); fields.forEach((one) => one.stop()); },
+    stop() { photos?.stop(); source?.stop(); fields.forEach((one) => one.stop()); },
   };
 }
 

@@ -1,7 +1,7 @@
 // History: every picture with what made it; two of them under a slider.
 import { history as fetchHistory, on, remove } from "./api.js";
 import { make, plural, say, toast } from "./dom.js";
-import { reopen, saving } from "./forms.js";
+import { reopen, saving, viewOf } from "./forms.js";
 import { sized } from "./pick.js";
 import { compareStage, copyRow, dropZone, figureList } from "./widgets.js";
 
@@ -92,7 +92,7 @@ export function mount(root, house) {
 
   function again(one) {
     house.pending = one.request;
-    location.hash = one.request.desk ? "#desk" : one.request.duel ? "#style" : "#methods";
+    location.hash = viewOf(one.request);
   }
 
   let sure = null;

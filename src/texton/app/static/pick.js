@@ -111,7 +111,14 @@ export function layerPicker({ onChange = () => {}, legend = "Layer" }) {
     const button = bars.get(name);
     button.setAttribute("aria-checked", "true");
     button.tabIndex = 0;
+    reveal(button);
     tell(layers.find((one) => one.name === name));
+  }
+
+  // Where not all of them have room, the drawing scrolls, and the page stays where it is.
+  function reveal(button) {
+    const { left, right } = drawing.getBoundingClientRect(), at = button.getBoundingClientRect();
+    if (at.left < left || at.right > right) drawing.scrollLeft += (at.left + at.right - left - right) / 2;
   }
 
   function choose(name) {

@@ -7,6 +7,7 @@ import { compareStage, copyRow, figureList, takesDrops } from "./widgets.js";
 
 const SLOT = "style", SIZES = [96, 128, 192, 256, 384, 512, 768];
 const SIDES = ["left", "right"];
+const WEIGHTS = { content: "content_weight", style: "style_weight" };
 const NAMES = { pmci: "PMCI", gatys: "Gatys", moments: "Moments" };
 const COLOURS = { luma: "the photograph's, laid over it", statistics: "the photograph's, given to the painting" };
 let kept = null; // as it was left for another view
@@ -15,10 +16,11 @@ export function mount(root, house) {
   const method = house.methods.find((one) => one.name === "stylize");
   if (!method) { root.append(make("p", { class: "blank" }, "This texton has no style transfer.")); return { unmount() {} }; }
   const option = (name) => method.options.find((one) => one.name === name) ?? null;
+  const usual = (name, preset = now.preset) => usually(option(name), preset);
   const now = kept ?? (kept = fresh(house, option));
   Object.assign(now, { photo: house.chosen.photo, network: house.chosen.network });
   const asked = house.pending?.duel ?? null;
-  if (asked) { house.pending = null; restore(now, asked, option); }
+  if (asked) { house.pending = null; restore(now, asked, option, method.size); }
   const here = (id) => house.photos.some((one) => one.id === id);
   if (asked && !(here(now.photo) && (here(now.painting) || now.sides[0].model))) toast("Its photograph or painting is not here: drop it on the page again.", "error");
   if (!here(now.photo)) now.photo = house.chosen.photo;
@@ -28,7 +30,7 @@ export function mount(root, house) {
   const content = photoPicker({ house, value: now.photo, legend: "Photograph", onChange: (id) => { house.chosen.photo = now.photo = id; again(); } });
   const painting = photoPicker({ house, value: now.painting, legend: "Painting", open: "Open a painting", none: "none yet", onChange: (id) => { now.painting = id; paint(); } });
   const size = make("select", { onchange: () => { now.size = Number(size.value); texton.remember("size-style", now.size); again(); } }, SIZES.map((one) => make("option", { value: one, selected: one === now.size }, `${one} pixels`)));
-  const preset = make("select", { onchange: () => { now.preset = preset.value; again(); } }, ["fast", "normal", "fine"].map((one) => make("option", { selected: one === now.preset }, one)));
+  const preset = make("select", { onchange: () => { prefer(preset.value); again(); } }, option("preset").choices.map((one) => make("option", { selected: one === now.preset }, one)));
   const seed = spin({ label: "Seed", value: now.seed, onChange: (value) => { now.seed = value; again(); } });
   const networks = networkSelect({ house, value: now.network, onChange: (name) => { house.chosen.network = now.network = name; again(); } });
   const layers = make("input", { type: "text", value: now.layers.join(","), onchange: () => { now.layers = layers.value.split(",").map((one) => one.trim()).filter(Boolean); show(); again(); } });
@@ -63,6 +65,15 @@ export function mount(root, house) {
     SIDES.forEach((side, at) => { seen.sides[side].name.textContent = title(now.sides[at]); });
   }
 
+  // A weight that was left as the preset has it is as the next one has it.
+  function prefer(preset) {
+    for (const side of now.sides) {
+      for (const [field, name] of Object.entries(WEIGHTS)) if (side[field] === usual(name)) side[field] = usual(name, preset);
+    }
+    now.preset = preset;
+    show();
+  }
+
   const title = (side) => (side.model ? `${side.model}, at once` : NAMES[side.statistic] ?? side.statistic);
 
   function column(side, at) {
@@ -77,8 +88,8 @@ export function mount(root, house) {
       make("option", { value: "" }, "the painting's"), ways.choices.map((one) => make("option", { value: one, selected: one === side.keep_colors }, COLOURS[one] ?? one))));
     if (side.model) return make("section", { class: "style-side" }, model);
     return make("section", { class: "style-side", "aria-label": now.count === 2 ? `${SIDES[at]} side` : "Method" }, model, which,
-      fader({ name: "Content", key: `content-${at}`, one: side, field: "content", neutral: 1, note: "how much of the photograph stays", ...turned }),
-      fader({ name: "Style", key: `style-${at}`, one: side, field: "style", neutral: 10, note: "how much of the painting comes in", ...turned }),
+      fader({ name: "Content", key: `content-${at}`, one: side, field: "content", neutral: usual(WEIGHTS.content), note: "how much of the photograph stays", ...turned }),
+      fader({ name: "Style", key: `style-${at}`, one: side, field: "style", neutral: usual(WEIGHTS.style), note: "how much of the painting comes in", ...turned }),
       make("details", { open: now.open, ontoggle: (event) => { now.open = event.target.open; } }, make("summary", {}, "A weight per style layer"),
         now.layers.map((name) => fader({ name, key: `${name}-${at}`, one: weightOf(side, name), neutral: 1, ...turned }))),
       colours);
@@ -92,8 +103,7 @@ export function mount(root, house) {
   function body(side) {
     const options = side.model ? { model: side.model } : { styles: [now.painting], statistic: side.statistic, seed: now.seed, preset: now.preset };
     if (!side.model) {
-      if (side.content !== 1) options.content_weight = side.content;
-      if (side.style !== 10) options.style_weight = side.style;
+      for (const [field, name] of Object.entries(WEIGHTS)) if (side[field] !== usual(name)) options[name] = side[field];
       if (side.keep_colors) options.keep_colors = side.keep_colors;
       if (now.content_layer !== option("content_layer").default) options.content_layer = now.content_layer;
       if (now.layers.join() !== option("style_layers").default.join()) options.style_layers = now.layers;
@@ -160,25 +170,31 @@ export function mount(root, house) {
   } };
 }
 
+// What a number that is not set comes to with a preset.
+const usually = ({ usual }, preset) => usual[preset] ?? usual[""];
+
 function fresh(house, option) {
-  const side = (statistic) => ({ statistic, model: null, content: 1, style: 10, weights: {}, keep_colors: null });
+  const [preset] = option("preset").choices;
+  const weight = (name) => usually(option(name), preset);
+  const side = (statistic) => ({ statistic, model: null, content: weight(WEIGHTS.content), style: weight(WEIGHTS.style), weights: {}, keep_colors: null });
   return {
-    photo: house.photos[0]?.id ?? null, painting: null, network: house.network, size: remembered("style", SIZES, 256), preset: "fast", seed: 0, count: 1, open: false,
+    photo: house.photos[0]?.id ?? null, painting: null, network: house.network, size: remembered("style", SIZES, 256), preset, seed: 0, count: 1, open: false,
     content_layer: option("content_layer").default, layers: [...option("style_layers").default],
-    sides: [side("pmci"), side("gatys")],
+    sides: option("statistic").choices.slice(0, 2).map(side),
   };
 }
 
 // A kept picture's request, as this view's own state.
-function restore(now, asked, option) {
+function restore(now, asked, option, size) {
   const [first] = asked.sides;
   const told = first.options ?? {};
   Object.assign(now, {
-    photo: first.photo, network: first.network ?? now.network, size: first.size ?? 512, painting: told.styles?.[0] ?? now.painting, seed: told.seed ?? 0, preset: told.preset ?? "normal",
+    photo: first.photo, network: first.network ?? now.network, size: first.size ?? size, painting: told.styles?.[0] ?? now.painting, seed: told.seed ?? 0, preset: told.preset ?? option("preset").default,
     count: asked.sides.length, content_layer: told.content_layer ?? option("content_layer").default, layers: told.style_layers ?? [...option("style_layers").default],
   });
   asked.sides.forEach(({ options = {} }, at) => {
     const weights = Object.fromEntries((options.layer_weights ?? []).map((value, index) => [now.layers[index], { value }]));
-    now.sides[at] = { statistic: options.statistic ?? "pmci", model: options.model ?? null, content: options.content_weight ?? 1, style: options.style_weight ?? 10, weights, keep_colors: options.keep_colors ?? null };
+    const weight = (name) => options[name] ?? usually(option(name), now.preset);
+    now.sides[at] = { statistic: options.statistic ?? option("statistic").default, model: options.model ?? null, content: weight(WEIGHTS.content), style: weight(WEIGHTS.style), weights, keep_colors: options.keep_colors ?? null };
   });
 }

@@ -61,7 +61,7 @@ def app(words: Sequence[str]) -> typer.Typer:
 
 
 def _command(method: Method) -> Command:
-    return framed(method) if method.name == "stylize" else command_for(method)
+    return framed(method) if method.takes_frames else command_for(method)
 
 
 def _named(doc: str) -> Command:

@@ -126,7 +126,7 @@ class _Frames:
         needs = intake.told(self.reading.crop)
         size = intake.edge(size, self.reading.crop)
         given = self.options if before is None else self.options.having(start=str(before))
-        image, told = read_photo(frame, self.reading, size, network, intake, given)
+        image, told = read_photo(self.method, frame, self.reading, size, network, intake, given)
         options = told.having(kept=path.with_suffix(o.RESUME))
         again = command_of(
             self.method,

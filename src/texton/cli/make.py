@@ -147,7 +147,7 @@ class _Making:
         size = intake.edge(size, crop)
         if self.photo is not None:
             given = self.photo, self.reading, size, net, intake, self.options
-            photos[None], self.options = read_photo(*given)
+            photos[None], self.options = read_photo(self.method, *given)
         else:
             settle_allocator(size**2)
         units = wanted(self.method, self.options, self.specs, net, photos.get(None))

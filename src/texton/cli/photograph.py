@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from texton.cli import output as o
 from texton.methods.command import ReadingOptions
+from texton.methods.method import Method
 from texton.methods.options import Options
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_photo(
+    method: Method,
     path: Path,
     reading: ReadingOptions,
     size: int,
@@ -24,7 +26,7 @@ def read_photo(
     intake: Intake,
     options: Options,
 ) -> tuple[Tensor, Options]:
-    """The photograph, (1, C, H, W), and the method's options with its alpha, if they keep one.
+    """The photograph, (1, C, H, W), and the method's options with its alpha, if it keeps one.
 
     Args:
         size: the long edge where nobody says one.
@@ -35,10 +37,7 @@ def read_photo(
     from texton.jobs.allocator import settle_allocator
 
     image = reading.read(path, size, network.channels, intake, o.say)
-    if hasattr(options, "alpha"):
-        from texton.images.alpha import read_alpha
-
-        alpha = read_alpha(path, image, intake.told(reading.crop).get("crop"))
-        options = options.having(alpha=alpha)
+    if method.keeps_alpha:
+        options = options.having(alpha=reading.read_alpha(path, size, image, intake))
     settle_allocator(image.shape[2] * image.shape[3])
     return image, options

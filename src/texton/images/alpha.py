@@ -10,34 +10,56 @@ from PIL import Image
 from torch import Tensor
 
 from texton.errors import TextonError
-from texton.images.crop import Crop, cropped_picture
+from texton.images.crop import Crop, cropped_picture, cropped_planes, trimmed
+from texton.images.deep import read_deep_alpha
 from texton.images.opening import check_size, identify, upright
+from texton.images.planes import fit_planes
 
-_OTHER_SHAPE = 0.02  # of the aspect ratio: what was cut in another way has another
 
-
-def read_alpha(path: Path, like: Tensor, crop: Crop = None) -> Tensor | None:
+def read_alpha(
+    path: Path,
+    like: Tensor,
+    long_edge: int | None = None,
+    *,
+    enlarge: bool = False,
+    white: float | None = None,
+    crop: Crop = None,
+    multiple: int = 1,
+) -> Tensor | None:
     """The alpha of a picture that was read as (1, C, H, W): (H, W) in [0, 1].
 
     Args:
-        crop: how it was cropped.
+        long_edge: and all else as `read_image` was told.
 
     Returns:
-        None where it is opaque, or in a format that Pillow does not know.
+        None where it is opaque, or in a format that says nothing of it.
     """
+    if isinstance(crop, (tuple, list)):
+        long_edge, crop = None, (crop[0], crop[1])
     try:
-        with identify(path) as picture:
-            if "A" not in picture.getbands() and "transparency" not in picture.info:
-                return None
-            check_size(path, *picture.size)
-            alpha = upright(picture.convert("RGBA"), picture).getchannel("A")
+        planes = read_deep_alpha(path, like.shape[1], white)
+        if planes is None:
+            planes = _pillows(path, long_edge, enlarge, crop)
+        else:
+            planes = fit_planes(cropped_planes(planes, crop), long_edge, enlarge)
     except (TextonError, OSError, SyntaxError, ValueError):
         return None  # the picture itself is read first, and refused there
-    alpha = cropped_picture(alpha, crop)
-    height, width = like.shape[2:]
-    if abs(alpha.width * height / (alpha.height * width) - 1) > _OTHER_SHAPE:
+    if planes is None:
         return None
-    if alpha.size != (width, height):
+    alpha = trimmed(planes, multiple)[0, 0].contiguous()
+    return None if alpha.shape != like.shape[2:] or bool((alpha == 1).all()) else alpha
+
+
+def _pillows(path: Path, long_edge: int | None, enlarge: bool, crop: Crop) -> Tensor | None:
+    """(1, 1, H, W), of what Pillow reads; made smaller as its colours are."""
+    with identify(path) as picture:
+        if "A" not in picture.getbands() and "transparency" not in picture.info:
+            return None
+        check_size(path, *picture.size)
+        alpha = upright(picture.convert("RGBA"), picture).getchannel("A")
+    alpha = cropped_picture(alpha, crop)
+    scale = 1.0 if long_edge is None else long_edge / max(alpha.size)
+    if scale < 1 or (enlarge and scale > 1):
+        width, height = (max(1, round(side * scale)) for side in alpha.size)
         alpha = alpha.resize((width, height), Image.Resampling.LANCZOS)
-    values = torch.from_numpy(np.array(alpha, dtype=np.float32) / 255)
-    return None if bool((values == 1).all()) else values
+    return torch.from_numpy(np.array(alpha, dtype=np.float32) / 255)[None, None]

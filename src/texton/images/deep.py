@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,61 @@ from texton.images.opening import check_file, check_size
 _SUFFIXES = {".tif", ".tiff"}
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 256, 257, 258, 262
 _ORIENTATION, _SAMPLES, _EXTRA = 274, 277, 338
-_RGB = 2
-_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_GREY, _RGB = 1, 2
+_MULTIPLIED, _APART = 1, 2  # kinds of alpha: colours are multiplied by it, or not
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _TURNS = {  # by orientation: whether rows and columns are swapped, then rows, columns flipped
     2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
     5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """What the first page's tags say of its values."""
+
+    tags: dict[int, Any]
+    channels: int  # that are wanted
+
+    @property
+    def samples(self) -> int:
+        return _one(self.tags.get(_SAMPLES, 1))
+
+    @property
+    def bits(self) -> int:
+        return _one(self.tags.get(_BITS, 1))
+
+    @property
+    def rgb(self) -> bool:
+        return _one(self.tags.get(_PHOTOMETRIC, 0)) == _RGB
+
+    @property
+    def alpha(self) -> int:
+        """What the last sample is: `_MULTIPLIED`, `_APART`, or 0 where it is no alpha."""
+        grey = _one(self.tags.get(_PHOTOMETRIC, 0)) == _GREY and self.channels != 2
+        if not (self.samples == 4 if self.rgb else self.samples == 2 and grey):
+            return 0
+        extra = _one(self.tags.get(_EXTRA, 0))
+        return extra if extra in (_MULTIPLIED, _APART) else 0
+
+    @property
+    def bands(self) -> bool:
+        """Whether every sample is a channel."""
+        wanted = self.samples == self.channels and self.channels != 3
+        return wanted and self.samples > 1 and not self.alpha
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether Pillow reads it wrong or not at all."""
+        few = self.bits <= 8 and self.samples <= 4
+        plain = few if self.alpha else self.samples <= 2 or few
+        return bool(self.tags) and (self.bands or not plain)
+
+
 def read_deep(path: Path, channels: int, white: float | None) -> Tensor | None:
     """The first page of a TIFF that has more than 8-bit colours, as (1, channels, H, W) in [0, 1].
 
-    Bands become channels where the network takes as many; of RGB, an alpha is laid on white.
+    Bands become channels where the network takes as many; with an alpha, it is laid on white.
     Profiles are not read: colours are taken as sRGB.
 
     Returns:
@@ -48,38 +92,61 @@ def read_deep(path: Path, channels: int, white: float | None) -> Tensor | None:
             f"'{path}' has several pages: the first is read (save bands as one page, or as a .npy)"
         )
         warnings.warn(told, stacklevel=3)
-    samples, bits = _one(tags.get(_SAMPLES, 1)), _one(tags.get(_BITS, 1))
-    rgb = _one(tags.get(_PHOTOMETRIC, 0)) == _RGB
-    alpha = rgb and samples == 4 and _one(tags.get(_EXTRA, 0)) in (1, 2)
-    bands = samples > 1 and not alpha and samples == channels and channels != 3
-    plain = samples <= 2 or (bits <= 8 and samples <= 4)
-    if not tags or (plain and not bands):
+    layout = _Layout(tags, channels)
+    if not layout.is_deep:
         return None
     check_size(path, _one(tags.get(_WIDTH, 0)), _one(tags.get(_HEIGHT, 0)))
-    if rgb and samples == 3:  # Pillow reads it too, with the upper 8 bits
+    if layout.rgb and (layout.samples == 3 or layout.alpha):  # Pillow reads it too, the upper 8
         try:
             _reader()
         except TextonError as error:
-            told = TextonWarning(f"'{path}' is read with 8 of its {bits} bits: {error}")
+            told = TextonWarning(f"'{path}' is read with 8 of its {layout.bits} bits: {error}")
             warnings.warn(told, stacklevel=3)
             return None
-    values = _upright(_pages(path), tags)
-    return _as_channels(
-        in_unit(values, values.dtype.name, path, white), path, channels, alpha, bands
-    )
+    return _as_channels(_upright(_pages(path), tags), path, layout, white)
 
 
-def _as_channels(values: Values, path: Path, channels: int, alpha: bool, bands: bool) -> Tensor:
-    if alpha:
-        values = values[..., :3] * values[..., 3:] + (1 - values[..., 3:])
-    if not bands and values.shape[2] != 3:
+def read_deep_alpha(path: Path, channels: int, white: float | None) -> Tensor | None:
+    """How opaque the same page is, (1, 1, H, W) in [0, 1]; None where `read_deep` reads nothing, or
+    nothing says it.
+
+    Raises:
+        TextonError: what reads it is missing; damaged.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        return None
+    layout = _Layout(_tags(path)[0], channels)
+    if not (layout.is_deep and layout.alpha):
+        return None
+    values = _upright(_pages(path), layout.tags)
+    alpha = _alpha_of(values, path, white)
+    return torch.from_numpy(np.ascontiguousarray(alpha.transpose(2, 0, 1)))[None]
+
+
+def _alpha_of(values: Values, path: Path, white: float | None) -> Values:
+    """The last sample, (H, W, 1) in [0, 1]; of floats it is 1 at most, whatever colours are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nearly clear is not nearly black
+        floats = values.dtype.kind == "f"
+        return in_unit(values[..., -1:], values.dtype.name, path, 1.0 if floats else white)
+
+
+def _as_channels(values: Values, path: Path, layout: _Layout, white: float | None) -> Tensor:
+    channels, colours = layout.channels, values[..., :-1] if layout.alpha else values
+    found = in_unit(colours, values.dtype.name, path, white)
+    if layout.alpha:
+        alpha = _alpha_of(values, path, white)
+        found = (found if layout.alpha == _MULTIPLIED else found * alpha) + (1 - alpha)
+    if layout.alpha and not layout.rgb:
+        found = np.repeat(found, 3, axis=2)
+    if not layout.bands and found.shape[2] != 3:
         raise TextonError(
-            f"'{path}' has {values.shape[2]} bands, the network takes {channels} channels: "
+            f"'{path}' has {found.shape[2]} bands, the network takes {channels} channels: "
             "save those that it takes as a .npy"
         )
-    if not bands and channels != 3:
-        values = np.repeat((values @ _GREY)[..., None], channels, axis=2)
-    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
+    if not layout.bands and channels != 3:
+        found = np.repeat((found @ _LUMA)[..., None], channels, axis=2)
+    return torch.from_numpy(np.ascontiguousarray(found.transpose(2, 0, 1)).clip(0, 1))[None]
 
 
 def _tags(path: Path) -> tuple[dict[int, Any], bool]:

@@ -97,6 +97,13 @@ class ReadingOptions(Options):
             )
         return taken.contiguous()
 
+    def read_alpha(self, path: Any, size: int | None, image: Any, intake: Intake) -> Any:
+        """How opaque the photograph is that `read` gave, (H, W); None where all of it is."""
+        from texton.images.alpha import read_alpha
+
+        told = {"enlarge": self.enlarge, "white": self.white, **intake.told(self.crop)}
+        return read_alpha(path, image, self.size or size, **told)
+
 
 def command_of(
     method: Method, photo: str | None, units: list[str], told: list[Options], out: Path | str

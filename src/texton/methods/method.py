@@ -133,6 +133,9 @@ class Method:
             a size of their own.
         takes_pictures: a picture may be named in a filter's place: its unit has a path for a photo,
             and neither layer nor channel.
+        keeps_alpha: its pictures are as opaque as their photographs, by its option ``alpha``.
+        takes_frames: its photograph may be a row of frames, each begun from the picture before by
+            its option ``start``.
         about: what ``--help`` says below the title.
         suffix: what the default names of its files end in.
     """
@@ -149,6 +152,8 @@ class Method:
     animation: Callable[[Any], str] | None = None
     size: int = 224
     takes_pictures: bool = False
+    keeps_alpha: bool = False
+    takes_frames: bool = False
     about: str = ""
     suffix: str = ""
 

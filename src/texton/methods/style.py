@@ -322,5 +322,7 @@ METHOD = Method(
     make=make,
     check=check,
     size=512,
+    keeps_alpha=True,
+    takes_frames=True,
     about="Paint a photograph in the style of others (PMCI, or Gatys' style transfer).",
 )

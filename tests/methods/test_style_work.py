@@ -18,9 +18,10 @@ from torch import nn
 import texton
 from tests.helpers import EXAMPLES, Run, assert_refused
 from texton import Network, TextonError
-from texton.images.alpha import read_alpha
+from texton.errors import TextonWarning
 from texton.images.colours import with_colours_of
 from texton.images.deep_png import deep_png
+from texton.learned.file import read_tensors, write_tensors
 from texton.methods.method import Task
 from texton.methods.parts.colours import with_colors_of, without_white
 from texton.methods.parts.masks import read_regions
@@ -276,45 +277,116 @@ def test_depth_and_alpha_reach_the_file(small: Network, tmp_path: Path) -> None:
         texton.stylize(photo, [1 - photo], small, depth=12, **LAYERS)
 
 
-def test_alpha_is_read_as_the_picture_is(tmp_path: Path) -> None:
-    pixels = np.zeros((20, 30, 4), np.uint8)
-    pixels[..., 0], pixels[:, :15, 3] = 200, 255
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    image = texton.read_image(tmp_path / "a.png")
-    alpha = read_alpha(tmp_path / "a.png", image)
-    assert alpha is not None and alpha[:, :15].min() == 1 and alpha[:, 15:].max() == 0
-    half = torch.full((20, 30), 0.5)
-    colours = torch.rand(1, 3, 20, 30)
+def test_colours_are_taken_off_the_white_that_they_were_laid_on() -> None:
+    half, colours = torch.full((20, 30), 0.5), torch.rand(1, 3, 20, 30)
     torch.testing.assert_close(without_white(colours * half + (1 - half), half), colours)
-    assert read_alpha(CAT, texton.read_image(CAT)) is None
 
 
-def test_a_solve_goes_on_where_it_was_kept(
-    small: Network, photo: torch.Tensor, paint: torch.Tensor, tmp_path: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr("texton.methods.parts.keeping._SECONDS", 0.0)
-    kept = tmp_path / "x.resume"
-    told = {**LAYERS, "steps": 6, "device": "cpu", "resume": True, "kept": kept}
+class Stopped(KeyboardInterrupt):
+    """Somebody's Ctrl-C."""
+
+
+def stopped_after(steps: int) -> Any:
+    """An ``on_step`` that lets so many pass."""
     seen: list[int] = []
 
     def stop(step: Any) -> None:
         seen.append(step.index)
-        if step.index == 4:
-            raise KeyboardInterrupt
+        if len(seen) == steps:
+            raise Stopped
 
-    with pytest.raises(KeyboardInterrupt):
-        texton.stylize(photo, [paint], small, on_step=stop, **told)
-    assert kept.exists()
+    return stop
+
+
+@pytest.fixture
+def resuming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The options of a solve that is kept after every step."""
+    monkeypatch.setattr("texton.methods.parts.keeping._SECONDS", 0.0)
+    monkeypatch.setattr("texton.methods.parts.keeping._SHARE", 0)
+    monkeypatch.setattr("texton.methods.style._COUNTS", {"fast": (5, 4)})
+    monkeypatch.setattr("texton.solve.scales._SMALLEST", 32)
+    return {**LAYERS, "device": "cpu", "resume": True, "kept": tmp_path / "x.resume"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preset": "fast"},
+        {"preset": "fast", "tile_size": 32, "statistic": "gatys", "init": "noise"},
+        {"preset": "paper", "steps": 9},
+    ],
+)
+@pytest.mark.parametrize("steps", [(1, 3), (5,), (6, 2)])
+def test_a_solve_that_was_stopped_makes_the_same_picture(
+    small: Network,
+    photo: torch.Tensor,
+    paint: torch.Tensor,
+    resuming: Any,
+    options: Any,
+    steps: Any,
+) -> None:
+    """In the middle of the first scale, at its end, in the middle of the last, and twice."""
+    told = {**resuming, **options}
+    whole = texton.stylize(photo, [paint], small, **{**told, "resume": False})
+    at, most = 0, len(whole.trace)
+    for count in steps:
+        if at + count < most:
+            with pytest.raises(Stopped):
+                texton.stylize(photo, [paint], small, on_step=stopped_after(count), **told)
+            at += count
+    assert at and resuming["kept"].exists()
+    seen: list[int] = []
+    made = texton.stylize(photo, [paint], small, on_step=lambda x: seen.append(x.index), **told)
+    assert len(seen) - (most - at) in (0, 1)  # a scale's last step is kept after it
+    assert made.trace == whole.trace
+    assert torch.equal(made.image, whole.image)
+    again = texton.stylize(photo, [paint], small, on_step=stopped_after(1), **told)
+    assert torch.equal(again.image, whole.image)  # as after a disk that was full
+
+
+def test_a_solve_that_was_kept_for_another_picture_or_is_damaged(
+    small: Network, photo: torch.Tensor, paint: torch.Tensor, resuming: Any
+) -> None:
+    told, kept = {**resuming, "steps": 6}, resuming["kept"]
+    with pytest.raises(Stopped):
+        texton.stylize(photo, [paint], small, on_step=stopped_after(4), **told)
     with pytest.raises(TextonError, match="another picture"):
         texton.stylize(photo, [paint], small, seed=5, **told)
-    again: list[int] = []
-    made = texton.stylize(photo, [paint], small, on_step=lambda x: again.append(x.index), **told)
-    assert again == [5, 6] and made.steps == 6 and len(made.trace) == 6
-    finished = texton.stylize(photo, [paint], small, **told)  # as after a disk that was full
-    assert torch.equal(finished.image, made.image) and finished.trace == made.trace
+    tensors, text = read_tensors(kept, "")
+    record = json.loads(text)
+    assert {"canvas", "rule/image", "rule/0/moved", "rule/2/curvature"} <= tensors.keys()
+    bad = [
+        (tensors, {**record, "step": 6}),
+        (tensors, {**record, "step": True}),
+        (tensors, {**record, "scales": 1}),
+        (tensors, {**record, "step": 0}),
+        (tensors, {**record, "trace": ["x"]}),
+        (tensors, {**record, "format": "texton-resume/1"}),
+        ({**tensors, "canvas": tensors["canvas"][..., 1:]}, record),
+        ({**tensors, "canvas": tensors["canvas"].double()}, record),
+        ({**tensors, "rule/image": tensors["rule/image"] * torch.nan}, record),
+        ({**tensors, "rule/9/moved": tensors["rule/0/moved"].clone()}, record),
+        ({x: y for x, y in tensors.items() if x != "rule/slope"}, record),
+        ({x: y for x, y in tensors.items() if x != "canvas"}, record),
+    ]
+    for values, header in bad:
+        write_tensors(values, json.dumps(header), kept)
+        with pytest.raises(TextonError, match="damaged"):
+            texton.stylize(photo, [paint], small, **told)
     kept.write_bytes(b"broken")
-    with pytest.raises(TextonError, match="damaged"):
+    with pytest.raises(TextonError, match="is not a solve that --resume kept"):
         texton.stylize(photo, [paint], small, **told)
+
+
+def test_a_disk_that_takes_no_solve_is_told_once(
+    small: Network, photo: torch.Tensor, paint: torch.Tensor, resuming: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    told = {**resuming, "steps": 3, "kept": tmp_path / "file/x.resume"}
+    with pytest.warns(TextonWarning, match="the solve is not kept: cannot write") as warned:
+        made = texton.stylize(photo, [paint], small, **told)
+    assert made.steps == 3
+    assert len([x for x in warned if "not kept" in str(x.message)]) == 1
 
 
 def test_what_was_kept_is_gone_when_the_picture_is_there(run: Run, tmp_path: Path) -> None:

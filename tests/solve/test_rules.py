@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ import torch
 import texton
 from texton import Network
 from texton.methods import style as style_transfer
-from texton.solve.canvas import PixelCanvas
+from texton.methods.parts.paper2016 import Sgd2016
+from texton.solve.canvas import Canvas, PixelCanvas
+from texton.solve.history import Historical
 from texton.solve.presets import SolverSettings
-from texton.solve.rules import Lbfgs
+from texton.solve.rules import Adam, Ascent, Following, Lbfgs, Rule
 
 
 def test_lbfgs_finds_the_bounded_minimum_of_an_ill_conditioned_quadratic() -> None:
@@ -40,6 +43,38 @@ def test_lbfgs_keeps_the_images_of_a_batch_apart() -> None:
             canvas.bound()
         found.append(canvas.images()[-1])
     torch.testing.assert_close(found[0], found[1])
+
+
+def _paper(canvas: Canvas, settings: SolverSettings) -> Rule:
+    return Sgd2016(canvas, settings, torch.full((1, 3, 1, 1), 0.5), torch.ones(1))
+
+
+def _ascent(canvas: Canvas, settings: SolverSettings) -> Rule:
+    return Ascent(canvas, settings, blur=1.0)
+
+
+@pytest.mark.parametrize("kind", [Adam, Lbfgs, Following, _ascent, Historical, _paper])
+def test_a_rule_goes_on_from_its_state_as_if_nothing_had_happened(kind: Any) -> None:
+    settings = SolverSettings(steps=30, learning_rate=0.05)
+    rates, start = torch.full((2,), 0.9), torch.rand(2, 3, 8, 8)
+
+    def moved(canvas: PixelCanvas, rule: Rule, steps: int) -> None:
+        for _ in range(steps):
+            loss = (canvas().sin() * start).sum() + canvas().pow(4).sum()
+            rule.move(torch.autograd.grad(loss, canvas.values)[0], rates)
+            canvas.bound()
+
+    first = PixelCanvas(start)
+    moved(first, rule := kind(first, settings), 25)  # more than L-BFGS remembers
+    state = {name: tensor.clone() for name, tensor in rule.state().items()}
+    second = PixelCanvas(first.values)
+    (other := kind(second, settings)).restore(state)
+    moved(first, rule, 3)
+    moved(second, other, 3)
+    assert torch.equal(first.values, second.values)
+    for name in state:
+        with pytest.raises(ValueError, match=r"fit|something else|there is no"):
+            kind(second, settings).restore({k: v for k, v in state.items() if k != name})
 
 
 @pytest.mark.parametrize("method", ["gatys", "pmci"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from texton.errors import TextonError
@@ -67,20 +68,29 @@ def check_file(
     check_place(path)
 
 
-def write_bytes(content: bytes, path: Path) -> None:
-    """Write a file so that its name shows either the whole content or what was there before."""
-    temporary = None
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Somewhere beside a file to write what becomes it: its name shows either the whole content or
+    what was there before.
+
+    Raises:
+        TextonError: the disk does not take it.
+    """
+    unique = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unique = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
-        with unique.open("xb") as file:
-            temporary = unique
-            file.write(content)
-            file.flush()
+        yield unique
+        with unique.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        unique.replace(path)
     except OSError as error:
         raise TextonError(f"cannot write '{path}': {error.strerror or error}") from None
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unique.unlink(missing_ok=True)
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file, `whole`."""
+    with whole(path) as beside, beside.open("xb") as file:
+        file.write(content)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from texton.errors import TextonError, first_line
-from texton.images.place import check_suffix, write_bytes
+from texton.images.place import check_suffix, whole
 from texton.reading import read_json, take, take_all, to_json
 from texton.version import __version__
 
@@ -213,7 +213,11 @@ def write_tensors(tensors: Mapping[str, Tensor], text: str, path: Path) -> None:
         TextonError: the disk does not take them.
     """
     plain = {name: value.contiguous() for name, value in tensors.items()}
-    write_bytes(save(plain, {KEY: text}), path)
+    with whole(path) as beside:
+        try:
+            save_file(plain, beside, {KEY: text})  # a copy in memory, of all of it, would be large
+        except SafetensorError as error:  # also what the disk says
+            raise OSError(first_line(error)) from None
 
 
 def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], str]:

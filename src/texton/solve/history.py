@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from texton.solve.blur import blurred
 from texton.solve.canvas import Canvas
 from texton.solve.presets import SolverSettings
-from texton.solve.rules import per_image
+from texton.solve.rules import counted, per_image
 
 GREY = 0.5
 
@@ -47,7 +49,13 @@ class Historical:
             self._values.copy_(x + GREY)
 
     def forget(self, which: Tensor) -> None:
-        """It remembers nothing."""
+        """It remembers nothing of an image."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {"step": torch.tensor(self._step)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self._step = counted(state, "step")
 
 
 def _least(values: Tensor, share: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -27,6 +28,45 @@ class Rule(Protocol):
     def forget(self, which: Tensor) -> None:
         """Begin anew with some images of the batch: (B,), true for those."""
         ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers of its steps, as it lies."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on as the rule whose `state` that was, on the same canvas.
+
+        Raises:
+            ValueError: it is no such rule's.
+        """
+        ...
+
+
+def fitting(state: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> list[Tensor]:
+    """Copies of a state's tensors in the order of others, on their devices.
+
+    Raises:
+        ValueError: names, shapes or types are others; a number is none.
+    """
+    if state.keys() != like.keys():
+        raise ValueError("it remembers something else")
+    for name, wanted in like.items():
+        found = state[name]
+        if found.shape != wanted.shape or found.dtype != wanted.dtype or bool(found.isnan().any()):
+            raise ValueError(f"its '{name}' does not fit")
+    return [state[name].to(wanted.device, copy=True) for name, wanted in like.items()]
+
+
+def counted(state: Mapping[str, Tensor], name: str) -> int:
+    """A count of steps in a state.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = state.get(name)
+    if found is None or found.shape != () or found.dtype != torch.int64 or found < 0:
+        raise ValueError(f"there is no '{name}'")
+    return int(found)
 
 
 def real(device: torch.device) -> torch.dtype:
@@ -74,6 +114,12 @@ class Adam:
             average.masked_fill_(per_image(which, average), 0)
         self._left.masked_fill_(which, 1)
 
+    def state(self) -> dict[str, Tensor]:
+        return {"mean": self._mean, "square": self._square, "left": self._left}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self._mean, self._square, self._left = fitting(state, self.state())
+
 
 class Ascent:
     """A step of a length: the slope over its own mean size, per image (DeepDream).
@@ -102,7 +148,13 @@ class Ascent:
             self._values.addcmul_(gradient, per_image(steps, gradient))
 
     def forget(self, which: Tensor) -> None:
-        """It remembers nothing."""
+        """It remembers nothing of an image."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {"step": torch.tensor(self._step)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self._step = counted(state, "step")
 
 
 class _Pair(NamedTuple):
@@ -157,6 +209,27 @@ class Lbfgs:
         for known in (self._begun, self._learnt):
             known.masked_fill_(each, False)
         self._size.masked_fill_(each, 1)
+
+    def state(self) -> dict[str, Tensor]:
+        told = {"begun": self._begun, "size": self._size, "learnt": self._learnt}
+        if self._last is not None:
+            told |= dict(zip(("image", "slope"), self._last, strict=True))
+        for i, pair in enumerate(self._pairs):
+            told |= {f"{i}/{name}": tensor for name, tensor in pair._asdict().items()}
+        return told
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        row = self._values.detach().flatten(1)
+        pair = _Pair(row, row, self._size)
+        steps = min(sum(name.endswith("/moved") for name in state), self._pairs.maxlen or 0)
+        like = {"begun": self._begun, "size": self._size, "learnt": self._learnt}
+        like |= {"image": row, "slope": row} if "image" in state else {}
+        for i in range(steps):
+            like |= {f"{i}/{name}": tensor for name, tensor in pair._asdict().items()}
+        self._begun, self._size, self._learnt, *rest = fitting(state, like)
+        if rest:
+            self._last, rest = (rest[0], rest[1]), rest[2:]
+        self._pairs.extend(_Pair(*rest[i : i + 3]) for i in range(0, len(rest), 3))
 
     def _learn(self, image: Tensor, slope: Tensor) -> None:
         if self._last is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -99,7 +99,7 @@ class Solver:
         self._arithmetic, self._views = arithmetic, views
         self._smooths = smooth and settings.tv > 0
         self.trace: list[Tensor] = []
-        self.first = 0  # of the steps: those before it were done when the canvas was kept
+        self._first = 0  # of the steps: those before it were done when the canvas was kept
 
         device = canvas.values.device
         self._waits_for = device.type != "cpu"  # before its values can be read
@@ -137,7 +137,7 @@ class Solver:
         if self._opening:  # a rectifier's input, then, is a code of its own
             encode_all = self._encoder(dict.fromkeys((*layers, *self._opening.objective.layers)))
         views = self._views or self._jitter()
-        for index in range(self.first, self.settings.steps):
+        for index in range(self._first, self.settings.steps):
             first, *others = views.at(index)
             errors, gradient = self._slope(index, first, encode, encode_all, watches=True)
             for view in others:
@@ -157,6 +157,20 @@ class Solver:
             )
             if index + 1 >= self._last_end:
                 return
+
+    def state(self) -> dict[str, Tensor]:
+        """What the rule remembers, as it lies: with the canvas's values, and what steps have been
+        made, all that a solve without an opening, early stop or random views goes on from."""
+        return self._rule.state()
+
+    def go_on(self, steps: int, state: Mapping[str, Tensor]) -> None:
+        """After so many steps, on a canvas as they left it; the trace begins there.
+
+        Raises:
+            ValueError: `state` is not that of such a solve.
+        """
+        self._rule.restore(state)
+        self._first = steps
 
     def _slope(
         self, index: int, view: View, encode: Encoder, encode_all: Encoder, watches: bool = False

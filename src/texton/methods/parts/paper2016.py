@@ -20,7 +20,7 @@ from texton.network.device import Compute
 from texton.solve.canvas import NO_BLEED, Bleed, Canvas, PixelCanvas
 from texton.solve.objective import Codes, Objective
 from texton.solve.presets import SolverSettings
-from texton.solve.rules import Rule, per_image
+from texton.solve.rules import Rule, counted, fitting, per_image
 
 CONTENT_WEIGHT, STYLE_WEIGHT = 10.0, 1.0
 WEIGHT_DECAY = 5e-3  # of style transfer
@@ -64,6 +64,13 @@ class Sgd2016:
 
     def forget(self, which: Tensor) -> None:
         self._velocity.masked_fill_(per_image(which, self._velocity), 0)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"velocity": self._velocity, "step": torch.tensor(self._step)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self._velocity, _ = fitting(state, self.state())
+        self._step = counted(state, "step")
 
 
 class Algorithm2016(Algorithm):

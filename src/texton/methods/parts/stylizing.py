@@ -174,15 +174,16 @@ class Painting:
         told, first = self.told, content_hash(self.content)
         generator = generator_for(told.seed, first, told.statistic, None)
         wide = F.pad(self.content, (self.edge,) * 4, mode="reflect")
-        kept = self._keeper.kept(len(plan))
-        picture, trace = self._begun(kept)
-        for index, (scale, count) in enumerate(plan):
-            if kept is not None and index < kept.scale:
-                continue
+        kept = self._kept(wide, plan)
+        done = 0 if kept is None else kept.scales
+        picture = self._begun() if kept is None else kept.canvas
+        trace = [] if kept is None else list(kept.trace)
+        for index, (scale, count) in enumerate(plan[done:], done):
             small = scaled(wide, scale, self.intake.near)
-            skipped = kept.step if kept is not None and index == kept.scale else 0
-            start = self._start(picture, small, generator)
-            canvas = self.algorithm.canvas(start.to(self.compute.device))
+            within = kept is not None and kept.step > 0
+            start = picture if within else self._start(picture, small, generator)
+            assert start is not None
+            canvas = self.algorithm.canvas(start.to(self.compute.device).contiguous())
             solver = setup.make_solver(
                 self.network,
                 self.objective(small, scale, self._regions_of(small)),
@@ -192,29 +193,43 @@ class Painting:
                 [generator],
                 torch.full((1,), 2.0, device=self.compute.device),  # that of 2016 as it is
             )
-            solver.first = min(skipped, count)
+            if kept is not None and within:
+                self._keeper.go_on(solver, kept)
+            kept = picture = None  # a rule's memory is large
             for step in solver:
-                if self._keeper.is_due():
+                if self._keeper.is_due() and step.index < step.steps:
                     errors = (*trace, *solver.traces[0])
-                    self._keeper.keep(Kept(index, step.index, canvas.images(), errors))
+                    now = Kept(index, step.index, canvas.values, errors, solver.state())
+                    self._keeper.keep(now)
                 if on_step is not None:
                     on_step(step)
             picture = canvas.images()
             trace += solver.traces[0]
+            if index == len(plan) - 1 or self._keeper.is_due():
+                self._keeper.keep(Kept(index + 1, 0, picture, tuple(trace)))
         assert picture is not None
-        self._keeper.keep(Kept(len(plan) - 1, plan[-1][1], picture, tuple(trace)))
         return picture, trace
 
-    def _begun(self, kept: Kept | None) -> tuple[Tensor | None, list[float]]:
-        """What is begun from, and the errors before it."""
-        if kept is not None:
-            return kept.picture, list(kept.trace)
+    def _kept(self, wide: Tensor, plan: list[tuple[float, int]]) -> Kept | None:
+        """What was kept of such a solve."""
+        kept = self._keeper.kept()
+        if kept is None:
+            return None
+        of = kept.scales - (kept.step == 0)  # the scale that its values are of
+        if not 0 <= of < len(plan) or kept.step >= plan[of][1]:
+            raise self._keeper.damaged()
+        if kept.canvas.shape != scaled(wide, plan[of][0], self.intake.near).shape:
+            raise self._keeper.damaged()
+        return kept
+
+    def _begun(self) -> Tensor | None:
+        """What is begun from, if somebody says it."""
         if self.told.start is None:
-            return None, []
+            return None
         start = self.task.picture(self.told.start)
         if start.shape != self.content.shape:
             start = resized(start, self.content.shape[2:])
-        return F.pad(start, (self.edge,) * 4, mode="reflect"), []
+        return F.pad(start, (self.edge,) * 4, mode="reflect")
 
     def _start(self, picture: Tensor | None, small: Tensor, generator: torch.Generator) -> Tensor:
         """(1, C, H, W), what a scale is begun from."""

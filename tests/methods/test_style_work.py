@@ -235,6 +235,17 @@ def test_a_paintings_own_grain_is_no_style(small: Network, photo: torch.Tensor) 
     torch.testing.assert_close(blurred(flat, 2.0), flat)
 
 
+def test_small_styles_are_blurred_less(small: Network, photo: torch.Tensor) -> None:
+    grain = torch.rand(1, 3, 120, 96, generator=torch.Generator().manual_seed(5))
+    (usual,) = painting(photo, small, styles=(grain,)).styles
+    assert torch.equal(usual, blurred(grain, 0.1**0.5))
+    told = StyleOptions()
+    assert [told.blur_of(edge) for edge in (300, 1200, 3000)] == [0.5, 1.0, 1.0]
+    assert StyleOptions(style_blur=0.7).blur_of(100) == 0.7
+    (as_it_is,) = painting(photo, small, styles=(grain,), style_blur=0.0).styles
+    assert as_it_is is grain
+
+
 def test_colours_by_statistics_and_by_luma() -> None:
     generator = torch.Generator().manual_seed(0)
     style = 0.3 + 0.2 * torch.rand(1, 3, 40, 40, generator=generator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -75,8 +75,7 @@ class Painting:
         if told.keep_colors == "statistics":
             self.styles = [_recoloured(style, self.content) for style in self.styles]
         if not told.is_paper:
-            soft = told.style_blur
-            self.styles = [blurred(x, soft) if isinstance(x, Tensor) else x for x in self.styles]
+            self.styles = [_softened(style, told.blur_of) for style in self.styles]
         self.regions: Regions | None = None
         if told.mask:
             self.regions = read_regions(told.mask, self.content, self.styles)
@@ -274,6 +273,12 @@ def _recoloured(style: Style, content: Tensor) -> Style:
     if not isinstance(style, Tensor):
         raise TextonError("a .style file has no colours to change: use --keep-colors luma")
     return with_colours_of(style, content)
+
+
+def _softened(style: Style, blur_of: Callable[[int], float]) -> Style:
+    if not isinstance(style, Tensor):
+        return style
+    return blurred(style, blur_of(max(style.shape[2:])))
 
 
 def _identity(style: Any) -> str:

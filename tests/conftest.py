@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="all", help="test_device.py on cpu, cuda or mps alone")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_workers() -> Iterator[None]:
+    """Workers of this process's builds come of one that has imported torch: two seconds each.
+
+    Builds that are processes of their own start theirs as a user's does.
+    """
+    from texton.jobs.engines import local
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "texton.jobs.work", "texton.methods.parts.setup"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "_START", "forkserver")
+        yield
 
 
 @pytest.fixture(scope="session")

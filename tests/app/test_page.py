@@ -256,6 +256,31 @@ def test_another_method_has_a_form_that_sends_what_was_changed(visit: Visit, add
     assert (newest["url"], newest["options"]) == (source, {"steps": 3})
 
 
+def test_a_phone_has_bars_for_thumbs_and_a_texture_is_of_a_picture(
+    browser: Any, address: str
+) -> None:
+    visit = new_visit(browser, viewport={"width": 390, "height": 844})
+    page = visit.page
+    page.goto(f"{address}/#methods?method=texture")
+    page.wait_for_selector(".bar[aria-checked=true]")
+    widths = page.locator(".bar").evaluate_all("(all) => all.map((one) => one.clientWidth)")
+    assert len(widths) > 30 and min(widths) >= 24
+    chosen = page.locator(".bar[aria-checked=true]").bounding_box()
+    assert 0 <= chosen["x"] <= 390 - chosen["width"], "the drawing scrolls to what is chosen"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "and the page does not"
+    page.locator(".method-form .choice label[title='coffee.jpg']").click()
+    assert page.locator("#channel").is_hidden() and page.locator(".layer-picker").is_hidden()
+    page.locator(".method-form .choice label[title='none: of a filter']").click()
+    assert page.locator("#channel").is_visible() and page.locator(".layer-picker").is_visible()
+    page.goto(f"{address}/#style")
+    weights = page.locator(".style-side > .fader input.typed")
+    assert [one.input_value() for one in weights.all()] == ["1", "10"]
+    page.get_by_label("Steps", exact=True).select_option("paper")
+    assert [one.input_value() for one in weights.all()] == ["10", "1"]
+    page.context.close()
+    assert visit.problems == [] and visit.foreign() == []
+
+
 def test_history_compares_saves_opens_again_and_forgets(
     visit: Visit, address: str, tmp_path: Path
 ) -> None:

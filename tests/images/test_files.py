@@ -1,6 +1,7 @@
 """Every kind of file that is accepted or refused, through the command line.
 
-Code inversion at relu1_1 gives the photograph back, so the picture made tells how it was read.
+Code inversion gives the photograph back, so the picture made tells how it was read: of a network
+that gives what it takes, in a tenth of the time that VGG-19's first layer would need.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ from texton.images.files import to_bytes, write_bytes
 from texton.images.folder import images_in, read_pictures
 
 SIZE = (48, 32)
+SAME = """
+import torch
+from torch import nn
+
+def made():
+    same = nn.Conv2d(3, 3, 1)
+    nn.init.dirac_(same.weight)
+    nn.init.zeros_(same.bias)
+    return nn.Sequential(same)
+"""
 
 
 def scene() -> Image.Image:
@@ -108,7 +119,9 @@ ACCEPTED = [
 @pytest.mark.slow
 def test_accepted(kind: str, run: Run, tmp_path: Path) -> None:
     photo, seen = make(kind, tmp_path)
-    outcome = run("invert", photo, "relu1_1", "--steps", 30, "-o", "made.png")
+    (tmp_path / "same.py").write_text(SAME)
+    words = ("--network", "same.py:made", "--steps", 30, "-o", "made.png")
+    outcome = run("invert", photo, "0", *words)
     assert outcome.code == 0, outcome.err
     made = Image.open(tmp_path / "made.png").convert("RGB")
     assert made.size == seen.size

@@ -16,7 +16,7 @@ import pytest
 
 from tests.atlases import CAT, QUICK, build, check_complete, until
 from texton.errors import TextonError
-from texton.jobs.engines import Engine, Ledger, LocalEngine, RayEngine
+from texton.jobs.engines import Engine, Ledger, LocalEngine, RayEngine, local
 
 pytestmark = pytest.mark.slow
 
@@ -181,6 +181,7 @@ def test_ctrl_c_while_a_worker_is_hired_is_not_lost(
         os.kill(os.getpid(), signal.SIGINT)
         start(process)
 
+    monkeypatch.setattr(local, "_START", "spawn")
     monkeypatch.setattr(SpawnProcess, "start", pressed)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -28,6 +28,8 @@ ARCHITECTURES = [  # the smallest of every kind
     *("shufflenet_v2_x0_5", "mobilenet_v3_small", "efficientnet_b0", "regnet_y_400mf"),
     *("convnext_tiny", "swin_t", "lraspp_mobilenet_v3_large"),
 ]
+# To measure their fields takes up to 20 s; what is of their kind and shallow is measured below.
+DEEP = ("alexnet", "densenet121", "googlenet", "convnext_tiny", "swin_t")
 
 
 @pytest.mark.works(
@@ -35,8 +37,41 @@ ARCHITECTURES = [  # the smallest of every kind
 )
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.slow
-def test_architectures(name: str, run: Run, tmp_path: Path) -> None:
-    spec = f"torchvision:{name}@random"
+def test_architectures(name: str, cat: torch.Tensor) -> None:
+    network = load_network(f"torchvision:{name}@random")
+    layers = list((network.layers if name in DEEP else network.measured_layers).values())
+    assert name in DEEP or all(x.receptive_field or x.measured for x in layers)
+    for tenths in (2, 6):
+        layer = layers[len(layers) * tenths // 10].name
+        made = texton.invert_filter(cat, network, layer, 0, steps=1)
+        assert np.isfinite(made.error) and made.image.shape == cat.shape[1:]
+        assert made.settings["network"] == network.name == f"torchvision:{name}@random"
+
+
+def shallow(kind: str) -> nn.Module:
+    """One of the deep ones' kind, with a block or two of few channels where they have many."""
+    from torchvision import models
+    from torchvision.models.convnext import CNBlockConfig
+
+    torch.manual_seed(0)
+    if kind == "densenet":
+        return models.DenseNet(4, (2, 2), 8, bn_size=2)
+    if kind == "convnext":
+        return models.ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 2)])
+    return models.SwinTransformer([4, 4], 8, [2, 2], [2, 2], [7, 7])
+
+
+@pytest.mark.parametrize("kind", ["densenet", "convnext", "swin"])
+@pytest.mark.slow
+def test_fields_of_the_deep_are_measured_on_the_shallow(kind: str) -> None:
+    layers = Network(shallow(kind)).measured_layers.values()
+    assert len(layers) > 15 and any(x.measured for x in layers)
+    assert all(x.receptive_field or x.measured for x in layers)
+
+
+@pytest.mark.slow
+def test_an_architecture_by_commands(run: Run) -> None:
+    spec = "torchvision:shufflenet_v2_x0_5@random"
     listed = run("layers", "--network", spec, "--json")
     assert listed.code == 0, listed.err
     layers = json.loads(listed.out)["layers"]
@@ -87,7 +122,7 @@ def test_efficientnet_lite0_knows_a_cat_and_shows_textures(run: Run) -> None:
 
 @pytest.mark.slow
 def test_digits_are_grey_in_and_out(run: Run) -> None:
-    words = ("filter", CAT, "relu2:3", "--size", 48, "--preset", "fast", "--network", DIGITS)
+    words = ("filter", CAT, "relu2:3", "--size", 32, "--steps", 24, "--network", DIGITS)
     outcome = run(*words, "--json")
     made = json.loads(outcome.out)
     assert made["units"][0]["status"] == "ok" and made["network"] == DIGITS

@@ -15,6 +15,7 @@ from hypothesis import settings
 
 import texton
 from tests.helpers import EXAMPLES, Outcome, Run
+from texton.network.frozen import weights_hash_of
 from texton.network.weights import paper_vgg19
 
 # This machine may be shared: properties are about values, never about time.
@@ -44,6 +45,42 @@ def _warm_workers() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _papers_weights_once() -> Iterator[None]:
+    """Unpacked once and hashed once: half a second for every network and command otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "texton.network.load.paper_vgg19",
+            lambda: {key: value.clone() for key, value in _weights().items()},
+        )
+        patch.setattr("texton.network.copies.weights_hash_of", _hash_of)
+        yield
+
+
+@functools.cache
+def _weights() -> dict[str, torch.Tensor]:
+    return paper_vgg19()
+
+
+_HASHED: list[str] = []
+
+
+def _hash_of(module: torch.nn.Module) -> str:
+    """`weights_hash_of`; of the paper's weights, and of no others, as it was the first time."""
+    now, papers = module.state_dict(), _weights()
+    if now.keys() != papers.keys() or not all(_same(now[key], papers[key]) for key in papers):
+        return weights_hash_of(module)
+    if not _HASHED:
+        _HASHED.append(weights_hash_of(module))
+    return _HASHED[0]
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if (one.dtype, one.device, one.shape) != (other.dtype, other.device, other.shape):
+        return False
+    return torch.equal(one, other)
+
+
 @pytest.fixture(scope="session")
 def net() -> texton.Network:
     return texton.load_network("vgg19")
@@ -59,21 +96,12 @@ def coffee() -> torch.Tensor:
     return texton.read_image(EXAMPLES / "coffee.jpg", 64)
 
 
-@functools.cache
-def _weights() -> dict[str, torch.Tensor]:
-    return paper_vgg19()
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """``run("filter", photo, "relu1_1:0")`` in an empty folder; returns code, stdout, stderr."""
     from texton import cli  # here: a machine that only computes need not have what it imports
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(  # unpacked once: a third of a second a command
-        "texton.network.load.paper_vgg19",
-        lambda: {key: value.clone() for key, value in _weights().items()},
-    )
 
     def call(*words: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["texton", *map(str, words)])

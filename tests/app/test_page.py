@@ -274,6 +274,7 @@ def test_a_phone_has_bars_for_thumbs_and_a_texture_is_of_a_picture(
     assert page.locator("#channel").is_visible() and page.locator(".layer-picker").is_visible()
     page.goto(f"{address}/#style")
     weights = page.locator(".style-side > .fader input.typed")
+    weights.first.wait_for()
     assert [one.input_value() for one in weights.all()] == ["1", "10"]
     page.get_by_label("Steps", exact=True).select_option("paper")
     assert [one.input_value() for one in weights.all()] == ["10", "1"]

@@ -63,7 +63,6 @@ TABLES = {
 # run in files of their own
 ELSEWHERE = ("projections", "inversion-or-maximum", "decoders", "textures")
 LAYERS = {"figure1": "relu3_2,relu4_2", "figure3": "relu1_2,relu2_2", "depth": "relu1_2,relu2_2"}
-MANY = ("energy-or-gram", "parts")  # pictures of each
 LAYERS["specific-texture"] = LAYERS["parts"] = LAYERS["figure3"]
 
 
@@ -79,9 +78,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
 def tiny(name: str) -> tuple[object, ...]:
     uses = EXPERIMENTS[name].uses
     counts = [(f"--{key}", n) for key, n in COUNTS.items() if key in uses]
-    size = ("--size", 32 if name in MANY else 48)
-    steps = TINY[2:] if "preset" in uses else ()
-    return (*size, *steps, *(word for pair in counts for word in pair))
+    return (*TINY[: 4 if "preset" in uses else 2], *(word for pair in counts for word in pair))
 
 
 def experiment(run: Run, name: str, *more: object) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_solving_improves_and_stays_in_bounds(net: Network, cat: torch.Tensor) -
 @pytest.mark.slow
 def test_filters_that_end_dead_elsewhere_live(net: Network, preset: str, row: int) -> None:
     """The faintest of the first layers, and a row of the deepest."""
-    cat = texton.read_image(EXAMPLES / "chelsea.jpg", 48)
+    cat = texton.read_image(EXAMPLES / "chelsea.jpg", 32)
     for layer, channels in {"relu1_1": [6], "relu1_2": [14, 36], "relu5_4": range(row)}.items():
         for result in texton.invert_filters(cat, net, layer, list(channels), preset=preset):
             assert result.status == "ok" and result.achieved is not None

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 from texton.errors import TextonError
 from texton.jobs.engines.base import MOST_DEATHS, Item, Ledger, Made, Work
 
-_START = "spawn"  # never a fork of a process that has threads, or a GPU
+_START: Literal["spawn", "forkserver"] = (
+    "spawn"  # never a fork of a process that has threads, or a GPU
+)
 _MOST_FALSE_STARTS = 3
 _PATIENCE = 15.0  # seconds that a worker has to end by itself
 _READY, _MADE, _RAISED = "ready", "made", "raised"

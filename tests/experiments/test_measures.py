@@ -266,6 +266,13 @@ def test_sliced_wasserstein_of_flat_patches_is_known() -> None:
     assert structure.patch_distance(a, b) == pytest.approx(expected, rel=0.2)
 
 
+@pytest.mark.parametrize("count", [2, 3, 700])
+def test_quantiles_are_numpys(count: int) -> None:
+    values, grid = np.random.default_rng(0).normal(size=(count, 5)), np.linspace(0, 1, 257)
+    expected = np.quantile(values, grid, axis=0)
+    np.testing.assert_allclose(structure._quantiles(values, grid), expected.T, rtol=0, atol=1e-12)
+
+
 def test_patches_are_alike_wherever_they_stand_and_differ_by_structure() -> None:
     stripes = (torch.arange(64) // 4 % 2).float().expand(3, 64, 64)
     moved, turned = stripes.roll(8, 2), stripes.transpose(1, 2)

@@ -104,11 +104,20 @@ def patch_distance(a: Tensor, b: Tensor, side: int = 5, projections: int = 128) 
     grid = np.linspace(0, 1, 257)
     total = 0.0
     for scale in (1, 2):
-        ends = [
-            np.quantile(_patches(as_array(x), scale, side) @ axes, grid, axis=0) for x in (a, b)
-        ]
+        ends = [_quantiles(_patches(as_array(x), scale, side) @ axes, grid) for x in (a, b)]
         total += float(np.abs(ends[0] - ends[1]).mean())
     return total / 2
+
+
+def _quantiles(values: Array, grid: Array) -> Array:
+    """(N, P) → (P, len(grid)): NumPy's own of every column, which for so many of them partitions
+    again and again where one sort would do."""
+    ordered = np.ascontiguousarray(values.T)
+    ordered.sort(axis=1)
+    at = grid * (len(values) - 1)
+    low = at.astype(int)
+    below, above = ordered[:, low], ordered[:, np.minimum(low + 1, len(values) - 1)]
+    return np.asarray(below + (at - low) * (above - below))
 
 
 def _patches(values: Array, scale: int, side: int) -> Array:

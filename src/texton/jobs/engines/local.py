@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import Any, Generic
 
 from texton.errors import TextonError
 from texton.jobs.engines.base import MOST_DEATHS, Item, Ledger, Made, Work
 
-_START: Literal["spawn", "forkserver"] = (
-    "spawn"  # never a fork of a process that has threads, or a GPU
-)
+_START = "spawn"  # never a fork of a process that has threads, or a GPU
 _MOST_FALSE_STARTS = 3
 _PATIENCE = 15.0  # seconds that a worker has to end by itself
 _READY, _MADE, _RAISED = "ready", "made", "raised"
@@ -130,7 +128,7 @@ class _Crew(Generic[Item, Made]):
 
 
 def _hire(work: Any, threads: int) -> _Worker:
-    context = multiprocessing.get_context(_START)
+    context: Any = multiprocessing.get_context(_START)
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
     process.start()

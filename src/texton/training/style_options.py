@@ -22,6 +22,8 @@ _SHARED = (
 class StyleTraining(TrainingOptions):
     """What is matched, as `texton stylize` is told it, and how large the network is."""
 
+    batch: int = TrainingOptions.declared("batch", 1)
+    crop: int = TrainingOptions.declared("crop", 192)
     statistic: str = StyleOptions.declared("statistic", "pmci")
     content_weight: float | None = StyleOptions.declared("content_weight", None)
     style_weight: float | None = StyleOptions.declared("style_weight", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ from texton import Network, TextonError
 from texton.learned.file import save_trained
 from texton.learned.generator import Architecture
 from texton.learned.style_file import read_style_model
-from texton.methods.parts.style_terms import measure, style_objective
+from texton.methods.parts.style_terms import measure, softened, style_objective
 from texton.training.photos import Photos
 from texton.training.style_options import StyleTraining
-from texton.training.style_ratio import compare
+from texton.training.style_ratio import compare, trained_with
 from texton.training.styles import StyleRecipe
 from texton.training.trainer import Outcome, train
 
@@ -99,6 +100,7 @@ def test_the_loss_is_what_stylize_minimises(
     for image, style in zip(images, which, strict=True):
         one = told.sought(paintings[style : style + 1])
         texture = texton.read_image(paintings[style], 32)
+        texture = softened(texture, one)
         objective = style_objective(image[None], [texture], 1.0, shallow, one, CPU)
         with torch.no_grad():
             shares = torch.eye(2)[style : style + 1]
@@ -119,6 +121,18 @@ def test_a_training_is_of_the_codes_of_one_pooling(
     assert recipe.identity() != before
     with pytest.raises(TextonError, match="with avg pooling, not max: add --pooling"):
         header.check_network(shallow, "x.safetensors")
+
+
+def test_a_model_from_before_style_blur_saw_its_paintings_as_they_are(
+    shallow: Network, paintings: list[Path], photographs: Path, tmp_path: Path
+) -> None:
+    told = StyleTraining.of({**SMALL, "steps": 1})
+    recipe = StyleRecipe(paintings, shallow, told, CPU)
+    model = read_style_model(trained(recipe, photographs, tmp_path / "a.safetensors", told).path)
+    assert model.header is not None
+    assert trained_with(model, shallow, paintings) == told
+    del model.header.options["style_blur"]
+    assert trained_with(model, shallow, paintings) == replace(told, style_blur=0.0)
 
 
 @pytest.mark.slow

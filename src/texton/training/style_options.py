@@ -14,7 +14,7 @@ from texton.training.options import TrainingOptions
 SHALLOW = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 _SHARED = (
     *("statistic", "content_weight", "style_weight", "content_layer", "style_layers"),
-    *("layer_weights", "tv"),
+    *("layer_weights", "tv", "style_size", "style_blur"),
 )
 
 
@@ -34,6 +34,7 @@ class StyleTraining(TrainingOptions):
     style_size: int = option(
         256, "Long edge of the paintings: how large their strokes become.", low=16, high=10_000
     )
+    style_blur: float | None = StyleOptions.declared("style_blur", None)
     width: int = option(8, "Filters of its first convolution; 32: Johnson et al.", low=1, high=256)
     residuals: int = option(5, "Residual blocks.", low=1, high=32)
     output: str = option(
@@ -52,5 +53,4 @@ class StyleTraining(TrainingOptions):
     def sought(self, styles: Sequence[Any]) -> StyleOptions:
         """What `stylize` is told where it minimises the same."""
         shared = {name: getattr(self, name) for name in _SHARED}
-        shared |= {"style_size": self.style_size, "style_blur": 0.0}  # paintings as they are
         return StyleOptions(styles=tuple(styles), **shared)

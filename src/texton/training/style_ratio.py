@@ -16,7 +16,7 @@ from texton.images.files import as_saved
 from texton.learned.style_file import StyleModel
 from texton.methods.method import Task
 from texton.methods.options import declarations
-from texton.methods.parts.style_terms import measure, read_style, style_objective
+from texton.methods.parts.style_terms import measure, read_style, softened, style_objective
 from texton.methods.style import METHOD
 from texton.network.device import choose_compute
 from texton.network.network import Network
@@ -76,7 +76,7 @@ def compare(
             one = replace(sought, styles=(style,))
             task = Task.of(photo, network, one, device=device)
             solved = next(iter(METHOD.make(task, None)))
-            targets = style_objective(photo, [style], 1.0, network, one, compute)
+            targets = style_objective(photo, [softened(style, one)], 1.0, network, one, compute)
             started = time.perf_counter()
             painted = as_saved(model.paint(photo, mix, compute.device))
             seconds = time.perf_counter() - started
@@ -110,5 +110,6 @@ def trained_with(model: StyleModel, network: Network, paintings: Sequence[Path])
             "paintings, in this order"
         )
     known = {x.name for x in declarations(StyleTraining)}
-    kept = {key: value for key, value in model.header.options.items() if key in known}
+    before = {"style_blur": 0.0}  # of models that do not say it
+    kept = {k: v for k, v in {**before, **model.header.options}.items() if k in known}
     return StyleTraining.of({key: value for key, value in kept.items() if value is not None})

@@ -22,6 +22,7 @@ from texton.methods.parts.style_terms import (
     Style,
     Targets,
     read_style,
+    softened,
     style_objective,
     style_targets,
 )
@@ -64,8 +65,9 @@ class StyleRecipe:
         self.sought = told.sought(self.paintings[:1])
         for layer in (told.content_layer, *told.style_layers):
             network.layer(layer)
-        styles = [read_style(str(x), network, told.style_size) for x in self.paintings]
-        self._hashes = [_checked(x, network, self.sought) for x in styles]
+        read = [read_style(str(x), network, told.style_size) for x in self.paintings]
+        self._hashes = [_checked(x, network, self.sought) for x in read]
+        styles = [softened(x, self.sought) for x in read]
         with torch.no_grad():
             each = [style_targets([x], 1.0, network, self.sought, compute) for x in styles]
         self._targets = {key: torch.cat([one[key] for one in each]) for key in each[0]}

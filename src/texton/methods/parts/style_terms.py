@@ -18,6 +18,7 @@ from texton.methods.parts.statistics import weighted
 from texton.methods.parts.style_tiles import Look
 from texton.methods.parts.tiling import Tiling, whole_stride
 from texton.network.device import Compute
+from texton.solve.blur import blurred
 from texton.solve.objective import CodeMatch, Objective, StatisticMatch, WeightedSum
 from texton.solve.priors import TotalVariation
 from texton.solve.scales import scaled
@@ -240,6 +241,13 @@ def read_style(
         return read_fingerprint(name)
     told = {"enlarge": enlarge, "white": white, **(needs or {})}
     return read_image(name, size, channels=network.channels, **told)
+
+
+def softened(style: Style, told: Any) -> Style:
+    """An image blurred as the options of `texton.methods.style` say; as it is for the paper's."""
+    if told.is_paper or not isinstance(style, Tensor):
+        return style
+    return blurred(style, told.blur_of(max(style.shape[2:])))
 
 
 def _read_style(task: Task, style: Any, content: Tensor, texture_of: TextureOf) -> Style:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from texton.methods.parts.style_terms import (
     TextureOf,
     measure,
     read_styles,
+    softened,
     style_objective,
     style_targets,
     term_weights,
@@ -37,7 +38,6 @@ from texton.methods.parts.style_terms import (
 from texton.methods.parts.style_tiles import Asked, Look, TiledStyle
 from texton.methods.parts.tiling import Tiling
 from texton.methods.result import Result, Unit
-from texton.solve.blur import blurred
 from texton.solve.scales import resized, scaled
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class Painting:
         self.styles = read_styles(task, self.content, texture_of)
         if told.keep_colors == "statistics":
             self.styles = [_recoloured(style, self.content) for style in self.styles]
-        if not told.is_paper:
-            self.styles = [_softened(style, told.blur_of) for style in self.styles]
+        self.styles = [softened(style, told) for style in self.styles]
         self.regions: Regions | None = None
         if told.mask:
             self.regions = read_regions(told.mask, self.content, self.styles)
@@ -273,12 +272,6 @@ def _recoloured(style: Style, content: Tensor) -> Style:
     if not isinstance(style, Tensor):
         raise TextonError("a .style file has no colours to change: use --keep-colors luma")
     return with_colours_of(style, content)
-
-
-def _softened(style: Style, blur_of: Callable[[int], float]) -> Style:
-    if not isinstance(style, Tensor):
-        return style
-    return blurred(style, blur_of(max(style.shape[2:])))
 
 
 def _identity(style: Any) -> str:

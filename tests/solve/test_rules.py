@@ -14,7 +14,7 @@ from texton import Network
 from texton.methods import style as style_transfer
 from texton.methods.parts.paper2016 import Sgd2016
 from texton.solve.canvas import Canvas, PixelCanvas
-from texton.solve.history import Historical
+from texton.solve.history import GREY, Historical
 from texton.solve.presets import SolverSettings
 from texton.solve.rules import Adam, Ascent, Following, Lbfgs, Rule
 
@@ -123,3 +123,25 @@ def test_lbfgs_remembers_no_more_of_a_large_picture_than_there_is_room_for(
 
     each = 2 * 3 * 8 * 8 * 4
     assert [pairs(room * each) for room in (1, 7, 1000)] == [4, 7, 20]
+
+
+def _old_ways(gradient: torch.Tensor, start: torch.Tensor, field: float = 100) -> torch.Tensor:
+    """As far from grey as pixels are after the first blur."""
+    canvas = PixelCanvas(start)
+    settings = SolverSettings(learning_rate=1e-6, steps=5, rule="history")
+    rule = Historical(canvas, settings, field)
+    for _ in range(4):
+        rule.move(gradient, torch.ones(len(start)))
+    return canvas.images() - GREY
+
+
+def test_old_ways_leave_no_specks_and_keep_what_is_fine() -> None:
+    bright = torch.full((1, 3, 24, 24), 0.9)
+    random = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    specks = _old_ways(random.expand_as(bright), bright)
+    assert 0.2 < float(specks.min()) < 0.39  # set to grey, and blurred: no pixel is left alone
+    alike = _old_ways((1 + 0.01 * random).expand_as(bright), bright)
+    assert float(alike.min()) > 0.399  # in one colour no pixel counts for less
+    stripes = (GREY + 0.4 * (torch.arange(24) % 4 < 2).float()).expand_as(bright)
+    one = torch.ones_like(bright)
+    assert float(_old_ways(one, stripes, 5).std()) > 1.5 * float(_old_ways(one, stripes).std())

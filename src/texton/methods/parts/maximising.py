@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,10 +34,12 @@ from texton.methods.result import DEAD_SHARE, Result, Unit
 from texton.network.device import Compute
 from texton.solve.canvas import Canvas, FourierCanvas
 from texton.solve.directions import Units
+from texton.solve.history import Historical
 from texton.solve.maximise import Diverse, Maximise, Place, RankMatch
 from texton.solve.objective import Activation, Objective
 from texton.solve.phase import PhaseCanvas
 from texton.solve.presets import SolverSettings
+from texton.solve.rules import Adam, Rule
 from texton.solve.solver import Opening, Solver
 from texton.solve.views import Views
 
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
     from texton.network.network import Network
 
 LOUDEST = 2.5
-_NO_TARGET = torch.ones(1)  # that an error is divided by
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +234,11 @@ class Maximisation:
             objective = Diverse(maximise, self._wanted.diversity)
         if self._wanted.match:
             objective = self._match(units)
-        rule = algorithm_for(settings).rule(canvas, settings, self._network.mean_colour, _NO_TARGET)
+        layer = self._wanted.layer
+        rule: Rule = Adam(canvas, settings)
+        if settings.rule == "history":
+            field = math.inf if layer == CLASS else field_of(self._network, layer)
+            rule = Historical(canvas, settings, field)
         return Solver(
             partial(self.answers.encoder, compute=self._compute),
             objective,

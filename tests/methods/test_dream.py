@@ -122,10 +122,23 @@ def test_tiles_cover_an_image_whatever_it_is_shifted_by() -> None:
     tiles = Tiles([torch.Generator().manual_seed(0)], (70, 45), 32, 5)
     for index in range(3):
         views = [view(image) for view in tiles.at(index)]
-        assert len(views) == 6 and {tuple(x.shape) for x in views} == {(1, 1, 24, 23)}
+        assert len(views) == 6 and {tuple(x.shape) for x in views} == {(1, 1, 34, 39)}
         assert len(torch.cat([x.flatten() for x in views]).unique()) == image.numel()
     (alone,) = Tiles([torch.Generator().manual_seed(0)], (30, 30), 32, 5).at(0)
-    assert alone(image[..., :30, :30]).shape == (1, 1, 30, 30)
+    assert alone(image[..., :30, :30]).shape == (1, 1, 62, 62)
+
+
+def test_where_opposite_edges_meet_nothing_is_strengthened() -> None:
+    """Or every dream would have a frame."""
+    image = torch.linspace(0, 1, 40).expand(1, 1, 50, 40).clone().requires_grad_()
+    (view,) = Tiles([torch.Generator().manual_seed(1)], (50, 40), 512, 32).at(0)
+    seen = view(image)
+    (slope,) = torch.autograd.grad(seen.sum(), image, retain_graph=True)
+    assert torch.equal(slope, torch.ones_like(image))  # each pixel once, the rim not at all
+    leaps = (seen.roll(1, 3) - seen).abs() > 0.1
+    assert leaps.any()
+    (slope,) = torch.autograd.grad(seen[leaps | leaps.roll(-1, 3)].sum(), image)
+    assert not slope.any()
 
 
 def test_a_large_picture_dreams_the_same_in_tiles(

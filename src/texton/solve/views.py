@@ -13,6 +13,8 @@ from torch import Tensor
 
 View = Callable[[Tensor], Tensor]
 
+_RIM = 16  # pixels
+
 
 class Views(Protocol):
     """What a solver looks at: (B, C, H, W) → (B, C, h, w), h and w the same in every step, as what
@@ -125,11 +127,12 @@ class Tiles:
     """An image in tiles of one size, which together cover it, shifted as one by some pixels.
 
     One that is small is one tile. In larger ones seams lie elsewhere in every step, and memory
-    is taken for a tile at a time.
+    is taken for a tile at a time. Around the image is a mirrored rim that has no slope: where a
+    shifted image's opposite edges meet is an edge, which would be strengthened into a frame.
 
     Args:
         size: (height, width) of the image.
-        tile: the longest side of a tile.
+        tile: the longest side of a tile, but for its share of the rim.
         reach: pixels that an image of one tile is shifted by.
     """
 
@@ -137,7 +140,9 @@ class Tiles:
         self, generators: Sequence[torch.Generator], size: Sequence[int], tile: int, reach: int
     ) -> None:
         self._generators = generators
+        self._rim = min(_RIM, min(size) - 1)
         counts = [-(-side // tile) for side in size]
+        size = [side + 2 * self._rim for side in size]
         self._tile = [-(-side // count) for side, count in zip(size, counts, strict=True)]
         self._reach = reach if counts == [1, 1] else max(self._tile)
         starts = [
@@ -153,7 +158,10 @@ class Tiles:
         return [partial(self._seen, shifts, start) for start in self._starts]
 
     def _seen(self, shifts: Tensor, start: tuple[int, int], image: Tensor) -> Tensor:
-        rolled = _rolled(image, shifts.to(image.device))
+        rim = self._rim
+        rimmed = F.pad(image.detach(), (rim,) * 4, mode="reflect")
+        rimmed[..., rim:-rim, rim:-rim] = image
+        rolled = _rolled(rimmed, shifts.to(image.device))
         top, left = start
         return rolled[..., top : top + self._tile[0], left : left + self._tile[1]]
 

@@ -67,7 +67,7 @@ def test_a_window_that_is_turned_keeps_its_size_scale_and_middle() -> None:
     for step in (down, right):
         assert float(step.norm()) == pytest.approx(0.9, abs=1e-4)
     assert abs(float(down @ right)) < 1e-4
-    assert math.atan2(float(right[0]), float(right[1])) == pytest.approx(0.2, abs=1e-3)
+    assert math.atan2(float(right[0]), float(right[1])) == pytest.approx(0.2, abs=3e-3)
     assert float(seen.mean((2, 3)).abs().max()) < 1e-3
     shifted = warped(ramp, (32, 24), 0 * angle, 1 + 0 * scale, (0.5, -0.25))
     assert torch.allclose(shifted.mean((2, 3)), torch.tensor([[0.5, -0.25]]), atol=1e-4)
@@ -181,10 +181,14 @@ def test_pictures_that_are_alike_count_for_less() -> None:
     assert float(kept[0]) == pytest.approx(float(kept[1]), rel=1e-4)
     assert 0 < kept[0] < kept[2] < 1
     assert torch.allclose(Diverse(maximise, 0.0)({"x": code}, code), alone)
+    flat = torch.full((3, 3, 96, 96), 0.9)
+    flat[1, :, :24, :24] = torch.rand(24, 24, generator=drawn(0)[0])  # in one part of 16
+    worth = Diverse(maximise, 0.0)({"x": code}, flat) / alone
+    assert float(worth[0]) < 2e-3 and float(worth[1]) == pytest.approx(1 / 16, abs=3e-3)
 
 
 def test_presets_of_maximising_take_ever_more_steps() -> None:
-    assert [MAXIMISING[name].steps for name in ("fast", "normal", "fine")] == [64, 256, 512]
+    assert [MAXIMISING[name].steps for name in ("fast", "normal", "fine")] == [64, 224, 512]
     with pytest.raises(TextonError, match="use fast, normal, fine"):
         solver_settings("paper", presets=MAXIMISING)
 

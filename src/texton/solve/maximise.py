@@ -18,6 +18,7 @@ from texton.solve.directions import Directions, Units
 from texton.solve.objective import Codes, Objective
 
 Place = tuple[int, int]  # a row and a column of a code
+_FAINT, _PART = 0.1, 24  # standard deviation of a part's colours, of 1; pixels
 
 
 class Maximise(Objective):
@@ -61,7 +62,9 @@ class Diverse(Objective):
     """The pictures of a batch are one: each counts for less, the more it is like the others.
 
     (1 − w · likeness) times the activation; the likeness is the mean cosine between the Gram
-    matrices of the layer's code (after Lucid).
+    matrices of the layer's code (after Lucid). To be unlike a texture it would be enough to be
+    one flat colour: a part that varies less than a faint picture counts for less, a flat one
+    nothing.
     """
 
     def __init__(self, maximise: Maximise, weight: float) -> None:
@@ -74,7 +77,16 @@ class Diverse(Objective):
         grams = F.normalize((code @ code.mT).flatten(1))
         likeness = grams @ grams.T
         others = (likeness.sum(1) - likeness.diagonal()) / max(1, len(code) - 1)
-        return errors * (1 - self._weight * others)
+        return errors * (1 - self._weight * others) * _vivid(image.float())
+
+
+def _vivid(images: Tensor) -> Tensor:
+    """(B,), the share of images (B, C, H, W) that is not faint: of each part at most all."""
+    side = min(_PART, *images.shape[2:])
+    images = images - images.mean((2, 3), keepdim=True)  # or float32 sees noise in what is flat
+    square = F.avg_pool2d(images.square(), side) - F.avg_pool2d(images, side).square()
+    varies = (square.clamp_min(0) + 1e-8).sqrt().mean(1)
+    return (varies / _FAINT).clamp_max(1).mean((1, 2))
 
 
 @dataclass(frozen=True, eq=False)

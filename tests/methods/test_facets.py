@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ import torch
 from tests.evidence import scans
 from tests.helpers import Run, assert_refused
 from texton import TextonError, load_network
-from texton.evidence.format import Evidence
 from texton.methods.facets import facets
 from texton.methods.parts.clusters import clusters, silhouette
 from texton.methods.parts.faceting import Faceting, _in_the_middle
@@ -122,7 +122,7 @@ def test_patches_are_told_apart_by_what_lies_over_them(scanned: tuple[str, Path]
     spec, found = scanned
     network = load_network(spec)
     settings = solver_settings("fast", presets=MAXIMISING)
-    told = (Evidence.open(found), "1", settings, choose_compute("cpu"))
+    told = (found, "1", settings, choose_compute("cpu"))
     faceting = Faceting(network, *told)
     code = torch.arange(96.0).reshape(1, 1, 1, 96).expand(1, 1, 96, 96)
     inside = faceting._inside(code)
@@ -140,3 +140,34 @@ def test_the_command_shows_facets(run: Run, scanned: tuple[str, Path]) -> None:
     assert_refused(run(*words), "name --evidence")
     assert_refused(run(*words, "--evidence", "."), "no evidence in")
     assert_refused(run(*words, "--evidence", found, "--size", 64), "--size")
+
+
+@pytest.mark.slow
+def test_an_atlas_by_evidence_knows_what_it_was_begun_with(
+    scanned: tuple[str, Path], tmp_path: Path, run: Run
+) -> None:
+    spec, found = scanned
+    own = tmp_path / "own"
+    shutil.copytree(found, own)
+    network, words = ("--network", spec), ("atlas", "build", "--layers", "4", "--workers", 1)
+    others = ("--network", spec.replace(":make", ":other"))
+    for method in ("facets", "maximize", "patches", "parts"):
+        told = (
+            *words,
+            "--method",
+            method,
+            "--evidence" if method[0] in "fm" else "--pictures",
+            own,
+        )
+        assert_refused(run(*told, *others, "--out", "x"), "is of another network")
+        assert not (tmp_path / "x").exists()
+    assert_refused(run(*told[:3], "0,4", *told[4:], *network), "has nothing of a layer '0'")
+    match = ("--method", "maximize", "--match", "--evidence", own, "--size", 48)
+    for out, asked in (("m", match), ("p", ("--method", "parts", "--pictures", own, "--edge", 32))):
+        made = run(*words, *network, *asked, "--channels", "1", "--steps", 2, "--out", out)
+        assert made.code == 0, made.err
+        assert list((tmp_path / out).glob("units/4/1/*.png"))
+    manifest = json.loads((own / "manifest.json").read_text())
+    (own / "manifest.json").write_text(json.dumps(manifest))  # as another scan would leave it
+    refused = run(*words, *network, *match, "--channels", "2", "--steps", 2, "--out", "m")
+    assert_refused(refused, f"begun with other content of {own}")

@@ -126,8 +126,9 @@ def _differences(
     is_read = ReadingOptions.of(ReadingOptions.kept_in(now))
     for was, asked in ((kept, options), (was_read, is_read)):
         yield from (f"{text}: {other} or {back}" for text, back in _otherwise(was, asked))
-    if before.get("pictures", now["pictures"]) != now["pictures"]:
-        named = ", ".join(before["pictures"])
+    kept_files, files = before.get("pictures", {}), now["pictures"]
+    if any(files.get(named) != digest for named, digest in kept_files.items()):
+        named = ", ".join(kept_files)
         yield f"was begun with other content of {named}: put the old one back, or {other}"
     for key in ("device", "dtype", "memory_format"):
         if before[key].partition(":")[0] != now[key].partition(":")[0]:  # any GPU will do
@@ -148,8 +149,12 @@ def _pictures(options: Options) -> dict[str, str]:
     for declared in declarations(type(options)):
         value = getattr(options, declared.name)
         for one in value if isinstance(value, tuple) else (value,):
-            if declared.spec.picture and isinstance(one, (str, Path)) and Path(one).is_file():
-                found[str(one)] = hashlib.sha256(Path(one).read_bytes()).hexdigest()[:16]
+            named = declared.spec.picture or declared.spec.holds
+            if not (named and isinstance(one, (str, Path))):
+                continue
+            for path in (Path(one), Path(one) / "manifest.json"):  # of evidence, which tells all
+                if path.is_file():
+                    found[str(one)] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return found
 
 

@@ -70,14 +70,13 @@ def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
 def _of_one_layer(
     task: Task, layer: str, wanted: list[Unit], on_step: OnStep | None
 ) -> Iterator[Result]:
-    from texton.evidence.format import Evidence
     from texton.methods.parts.faceting import Faceting
     from texton.methods.parts.seeds import generator_for
     from texton.methods.parts.setup import compute_for, recorded_settings
 
     told, network = task.options, task.network
     settings, compute = told.settings(), compute_for(network, told, task.device)
-    faceting = Faceting(network, Evidence.open(told.evidence), layer, settings, compute)
+    faceting = Faceting(network, told.evidence, layer, settings, compute)
     for unit in wanted:
         if unit.channel is None:
             raise TextonError(f"{layer} alone is no filter: name a channel")
@@ -97,6 +96,12 @@ def _of_one_layer(
             seconds=made.seconds,
             settings={**recorded, "size": [made.sheet.shape[2], made.sheet.shape[1]]},
         )
+
+
+def _check(task: Task) -> None:
+    from texton.methods.parts.scanned import check_evidence
+
+    check_evidence(task, task.options.evidence)
 
 
 METHOD = Method(
@@ -124,6 +129,7 @@ METHOD = Method(
         STEPS,
     ),
     make=make,
+    check=_check,
     size=0,
     about="Clusters of the strongest patches in --evidence; one, where chance would do as well. "
     "A picture begins at the mean of each, and stands above the patch nearest to it.",

@@ -70,23 +70,25 @@ def parts(
 
 
 def check(task: Task) -> None:
-    """Refuse layers that do not come from one convolution, and channels that they have not."""
+    """Refuse layers that do not come from one convolution, and evidence without them."""
     from texton.methods.parts.composition import wiring_of
-    from texton.network.codes import check_channel
+    from texton.methods.parts.patching import check_source
 
-    for unit in task.units:
-        if unit.channel is None:
-            raise TextonError(f"{unit.layer} alone is no filter: name a channel")
-        check_channel(task.network.layer(unit.layer or "").channels, unit.channel)
     for layer in dict.fromkeys(unit.layer or "" for unit in task.units):
         wiring_of(task.network, layer)
+    check_source(task, task.options.pictures)
 
 
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:
     """The parts of every unit, a filter of a layer."""
     from texton.methods.parts.composition import contributions, wiring_of
+    from texton.network.codes import check_channel
     from texton.network.device import choose_compute
 
+    for unit in task.units:
+        if unit.channel is None:
+            raise TextonError(f"{unit.layer} alone is no filter: name a channel")
+        check_channel(task.network.layer(unit.layer or "").channels, unit.channel)
     check(task)
     compute = task.network.suited(choose_compute(task.device).exact())
     source = _source(task)

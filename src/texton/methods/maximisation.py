@@ -163,6 +163,9 @@ def _check(task: Task) -> None:
     check_filters(task)
     if task.options.class_:
         raise TextonError("an atlas is of a network's filters: leave --class out")
+    from texton.methods.parts.scanned import check_evidence
+
+    check_evidence(task, task.options.evidence)
 
 
 def make(task: Task, on_step: OnStep | None = None) -> Iterator[Result]:

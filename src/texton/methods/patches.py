@@ -171,6 +171,12 @@ def _recorded(task: Task, cutting: Patches) -> dict[str, Any]:
     return {**told, **task.network.describe(), "seed": options.pop("seed"), "options": options}
 
 
+def _check(task: Task) -> None:
+    from texton.methods.parts.patching import check_source
+
+    check_source(task, task.options.pictures)
+
+
 METHOD = Method(
     name="patches",
     title="What excites a filter most in a folder of pictures",
@@ -192,6 +198,7 @@ METHOD = Method(
         Figure("pictures", "Pictures", "How many are behind it.", digits=0, shown=False),
     ),
     make=make,
+    check=_check,
     about="A row a filter: its texture; the nine strongest patches, one a picture, cut at the "
     "receptive field, with projections below; three patches each of weaker pictures, by quantile.",
     suffix="patches",

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
-from texton.evidence.format import Evidence, Place
+from texton.evidence.format import Place
 from texton.evidence.patches import field_box
+from texton.methods.parts.scanned import evidence_of
 from texton.methods.parts.sweep import LayerPaths, span, sweep
 from texton.methods.parts.trust import texture_means, trust
 from texton.network.device import Compute
@@ -48,11 +49,7 @@ class Evident:
         channels: Sequence[int],
         compute: Compute,
     ) -> None:
-        self._evidence = Evidence.open(folder)
-        if self._evidence.manifest.weights_hash != network.weights_hash:
-            raise TextonError(
-                f"the evidence in '{folder}' is of another network than {network.name}"
-            )
+        self._evidence = evidence_of(network, folder)
         self._network, self._layer, self._compute = network, layer, compute
         self._found = self._evidence.layer(layer)
         self.strongest = torch.from_numpy(self._found.top_value[:, 0].copy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -12,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texton.errors import TextonError
-from texton.evidence.format import Evidence
 from texton.evidence.patches import patches
 from texton.images.files import as_saved
 from texton.methods.method import OnStep
 from texton.methods.parts.clusters import Clusters, clusters
 from texton.methods.parts.looking import window_of, windows
 from texton.methods.parts.maximising import LOUDEST
+from texton.methods.parts.scanned import evidence_of
 from texton.network.codes import check_channel
 from texton.network.device import Compute
 from texton.solve.blur import blurred
@@ -63,16 +64,13 @@ class Faceting:
     def __init__(
         self,
         network: Network,
-        evidence: Evidence,
+        folder: Path,
         layer: str,
         settings: SolverSettings,
         compute: Compute,
     ) -> None:
-        if evidence.manifest.weights_hash != network.weights_hash:
-            raise TextonError(
-                f"the evidence in '{evidence.root}' is of another network than {network.name}"
-            )
-        self._network, self._evidence, self._layer = network, evidence, layer
+        self._network, self._layer = network, layer
+        self._evidence = evidence = evidence_of(network, folder)
         self._settings, self._compute = settings, compute
         intake = network.intake([layer])
         step = math.lcm(network.layer(layer).stride, intake.multiple)

@@ -6,6 +6,7 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,8 +18,12 @@ from texton.evidence.manifest import EvidenceLayer
 from texton.evidence.patches import Patch, cut, field_box
 from texton.methods.parts.projecting import Projector, shown
 from texton.methods.parts.rectifying import Rule
+from texton.methods.parts.scanned import check_evidence, evidence_of
 from texton.network.device import choose_compute
 from texton.network.network import Network
+
+if TYPE_CHECKING:
+    from texton.methods.method import Task
 
 _CLOSE = 0.02  # of a value, by which another format or batch may move it
 _GREY = 0.5
@@ -139,10 +144,12 @@ def open_evidence(
         TextonError: there is neither; it is of other weights.
     """
     if exists(source):
-        evidence = Evidence.open(source)
-        if evidence.manifest.weights_hash != network.weights_hash:
-            raise TextonError(f"'{source}' was scanned with other weights: scan it with these")
-        return evidence
+        return evidence_of(network, source)
     if not source.is_dir():
         raise TextonError(f"'{source}' is no folder: name evidence, or a folder of pictures")
     return evidence_in(source, network, layers, size, choose_compute(device))
+
+
+def check_source(task: Task, source: Path | None) -> None:
+    """Refuse evidence, where it is that and no pictures, of another network or without a layer."""
+    check_evidence(task, source if source is not None and exists(source) else None)

@@ -190,10 +190,11 @@ class Solver:
         else:
             errors = loss = self.objective(codes, image)
         seeds = self.objective.seeds
-        with self._arithmetic():
-            (gradient,) = torch.autograd.grad(
-                loss, self.canvas.values, torch.ones_like(loss) if seeds is None else seeds
-            )
+        seeded = loss if seeds is None else loss * seeds
+        with (
+            self._arithmetic()
+        ):  # of a sum: told seeds, torch 2.14 imports sympy, for half a second
+            (gradient,) = torch.autograd.grad(seeded.sum(), self.canvas.values)
         gradient = gradient.contiguous()  # as the canvas lies
         if seeds is not None:
             gradient /= per_image(seeds, gradient)

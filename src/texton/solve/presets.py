@@ -65,7 +65,7 @@ _RISING = SolverSettings(
 )
 MAXIMISING = {
     "fast": replace(_RISING, steps=64, learning_rate=0.025),
-    "normal": _RISING,
+    "normal": replace(_RISING, steps=224, learning_rate=0.018),
     "fine": replace(_RISING, steps=512),
 }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from texton.network.layers import Size
     from texton.network.network import Network
 
-_SMALLEST_WINDOW = 96
+_SMALLEST_WINDOW = 88
 # Receptive fields: below the first a texture's period is a few pixels, and to turn it is to lose
 # it; from the second on what is shown is a thing, and is to be known turned.
 _STIFF, _LIMP = 48, 112

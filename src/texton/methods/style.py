@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STATISTIC_OF = {"pmci": "means", "gatys": "gram", "moments": "moments"}
 _COUNTS = {"fast": (30, 20), "normal": (60, 50, 40), "fine": (120, 120, 120)}
-_FINE = 1200  # pixels of a long edge, from which on one is finer than strokes
+_FINE = 512  # pixels of a long edge, from which on one is finer than strokes
 # Of more than can be solved as one: strokes are laid out where a step is cheap.
 _LARGE = {
     "fast": (30, 20, 15, 10, 6, 4),
@@ -87,7 +87,7 @@ class StyleOptions(Solving):
     style_blur: float | None = option(
         None,
         "Pixels that style images are blurred by: a painting's own grain is no stroke. By default "
-        "1 from 1,200 pixels of long edge on, 0.65 at 512.",
+        "1 from 512 pixels of long edge on, 0.7 at 256.",
         low=0,
         high=20,
     )

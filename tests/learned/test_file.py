@@ -21,6 +21,7 @@ from texton.learned.file import (
     is_trained,
     load_trained,
     read_header,
+    read_tensors,
     save_trained,
     write_tensors,
 )
@@ -59,6 +60,15 @@ def test_a_file_is_read_back(file: Path) -> None:
     assert not any(x.requires_grad for x in module.parameters())
     with pytest.raises(TextonError, match="holds a decoder, no style"):
         load_trained(file, "style")
+
+
+def test_how_large_a_file_may_be_is_the_reader_s_to_say(tmp_path: Path) -> None:
+    """A kept solve of many megapixels may be larger than any network."""
+    path = tmp_path / "a.safetensors"
+    write_tensors({"x": torch.ones(9)}, "{}", path)
+    assert read_tensors(path, "a solve", largest=None)[0]["x"].sum() == 9
+    with pytest.raises(TextonError, match="is not a solve: it is too large"):
+        read_tensors(path, "a solve", largest=30)
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,22 @@ def test_an_image_is_read_when_it_would_be_alone_whatever_restarts_beside_it(
     assert weak([3, 4]) == alone  # the other one's opening ends at step 9
 
 
+def test_what_goes_on_ends_where_the_whole_solve_does(net: Network, cat: torch.Tensor) -> None:
+    """As on a device that is waited for: an image stood still before the steps were kept."""
+    settings = replace(solver_settings("fast", steps=9), opening=0)
+    inversion = FilterInversion(cat, net, "relu1_2", settings, choose_compute("cpu"))
+    first, other = (
+        inversion.solver([3, 4], [generator_for(0, "any", "relu1_2", x) for x in (3, 4)], settings)
+        for _ in range(2)
+    )
+    first._ends = torch.tensor([2.0, 6.0], dtype=first._ends.dtype)
+    other.go_on(4, first.state())
+    assert [step.index for step in other] == [5, 6]
+    assert other.steps.tolist() == [0, 2] and [len(x) for x in other.traces] == [0, 2]
+    with pytest.raises(ValueError, match="does not fit"):
+        other.go_on(4, {**first.state(), "ends": torch.ones(3)})
+
+
 @pytest.mark.parametrize("rule", ["adam", "lbfgs"])
 def test_a_flat_error_ends_adam_alone(rule: str, net: Network, cat: torch.Tensor) -> None:
     settings = replace(solver_settings("fast"), rule=rule, learning_rate=1e-6, opening=0)

@@ -17,6 +17,7 @@ from texton.images.files import read_image, read_settings
 from texton.learned.file import load_trained
 from texton.training import trainer
 from texton.training.options import TrainingOptions
+from texton.training.state import Progress, keep_state, read_state
 from texton.training.trainer import Report, check_out
 
 
@@ -105,6 +106,18 @@ def test_minutes_end_a_training(photographs: Path, tmp_path: Path) -> None:
     assert told.steps is None and told.rate_at(0) == 1e-3 and told.rate_at(1) < 3e-5
     outcome = trained(photographs, tmp_path / "a.safetensors", steps=None, minutes=0.005)
     assert 0.3 <= outcome.seconds < 3 and outcome.steps > 1
+
+
+def test_a_state_that_does_not_say_an_option_is_another_training_s(
+    photographs: Path, tmp_path: Path
+) -> None:
+    """It is of before there was that option: a default of None is not what it was made with."""
+    model, state = torch.nn.Linear(1, 1), tmp_path / "state.safetensors"
+    optimiser = torch.optim.Adam(model.parameters())
+    keep_state(model, optimiser, Progress(step=1), {"seed": 0}, state)
+    assert read_state(model, optimiser, {"seed": 0}, state).step == 1
+    with pytest.raises(TextonError, match="is there, with style_blur unsaid, not None"):
+        read_state(model, optimiser, {"seed": 0, "style_blur": None}, state)
 
 
 @pytest.mark.parametrize(

@@ -220,13 +220,15 @@ def write_tensors(tensors: Mapping[str, Tensor], text: str, path: Path) -> None:
             raise OSError(first_line(error)) from None
 
 
-def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], str]:
-    """What `write_tensors` wrote.
+def read_tensors(
+    path: Path, what: str, largest: int | None = _LARGEST
+) -> tuple[dict[str, Tensor], str]:
+    """What `write_tensors` wrote; up to so many bytes.
 
     Raises:
         TextonError: there is none, it is damaged or somebody else's; ``what`` it should be.
     """
-    with _refusing(path, what), _opened(path) as (file, text):
+    with _refusing(path, what), _opened(path, largest) as (file, text):
         return {name: file.get_tensor(name) for name in file.keys()}, text  # noqa: SIM118
 
 
@@ -247,9 +249,9 @@ def check_fits(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, str]]:
+def _opened(path: Path, largest: int | None = _LARGEST) -> Iterator[tuple[Any, str]]:
     """A file, none of whose tensors is read yet, and the text in it."""
-    if path.stat().st_size > _LARGEST:
+    if largest is not None and path.stat().st_size > largest:
         raise ValueError("it is too large")
     with safe_open(path, "pt") as file:
         text = (file.metadata() or {}).get(KEY)

@@ -221,7 +221,9 @@ class Lbfgs:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         row = self._values.detach().flatten(1)
         pair = _Pair(row, row, self._size)
-        steps = min(sum(name.endswith("/moved") for name in state), self._pairs.maxlen or 0)
+        steps = 0
+        if "image" in state:
+            steps = min(sum(name.endswith("/moved") for name in state), self._pairs.maxlen or 0)
         like = {"begun": self._begun, "size": self._size, "learnt": self._learnt}
         like |= {"image": row, "slope": row} if "image" in state else {}
         for i in range(steps):

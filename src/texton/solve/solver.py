@@ -15,7 +15,7 @@ from texton.solve.canvas import Canvas
 from texton.solve.objective import Codes, Objective
 from texton.solve.presets import SolverSettings
 from texton.solve.priors import add_variation
-from texton.solve.rules import Rule, per_image, real
+from texton.solve.rules import Rule, fitting, per_image, real
 from texton.solve.views import Rolls, View, Views
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_STARTS = 3
 FLOOR = 0.01  # of the energy asked for: below it a filter is lifted; below half of it, dead
+_ENDS = "ends"  # in a state
 _WINDOW = 5
 _LONGER = 0.08  # of all steps, where that is more: over so many an error must have fallen
 _TAIL, _LONGER_TAIL = 8, 0.25  # how many steps, or what share of all, an image settles in
@@ -123,7 +124,7 @@ class Solver:
     @property
     def steps(self) -> Tensor:
         """(B,): evaluations of the network that each image was moved by."""
-        return self._ends.clamp_max(len(self.trace)).long()
+        return (self._ends - self._first).clamp(0, len(self.trace)).long()
 
     @property
     def traces(self) -> list[list[float]]:
@@ -159,9 +160,10 @@ class Solver:
                 return
 
     def state(self) -> dict[str, Tensor]:
-        """What the rule remembers, as it lies: with the canvas's values, and what steps have been
-        made, all that a solve without an opening, early stop or random views goes on from."""
-        return self._rule.state()
+        """What the rule remembers, as it lies, and when each image ends: with the canvas's values,
+        and what steps have been made, all that a solve without an opening, random views or an end
+        by its latest errors goes on from."""
+        return {_ENDS: self._ends, **self._rule.state()}
 
     def go_on(self, steps: int, state: Mapping[str, Tensor]) -> None:
         """After so many steps, on a canvas as they left it; the trace begins there.
@@ -169,8 +171,10 @@ class Solver:
         Raises:
             ValueError: `state` is not that of such a solve.
         """
-        self._rule.restore(state)
-        self._first = steps
+        rest = dict(state)
+        (self._ends,) = fitting({_ENDS: rest.pop(_ENDS, self._ends[:0])}, {_ENDS: self._ends})
+        self._rule.restore(rest)
+        self._first, self._last_end = steps, int(self._ends.max())
 
     def _slope(
         self, index: int, view: View, encode: Encoder, encode_all: Encoder, watches: bool = False

@@ -82,10 +82,10 @@ def read_state(
     except ValueError as error:
         raise TextonError(f"'{path}' is damaged ({first_line(error)}): {anew}") from None
     for key, value in decides.items():
-        if before.get(key) != value:
+        if key not in before or before[key] != value:
+            said = _short(before.get(key, "unsaid"))
             raise TextonError(
-                f"an unfinished training is there, with {key} {_short(before.get(key))}, not "
-                f"{_short(value)}: {anew}"
+                f"an unfinished training is there, with {key} {said}, not {_short(value)}: {anew}"
             )
     own = {x.removeprefix(_MODEL): y for x, y in tensors.items() if x.startswith(_MODEL)}
     check_fits(model.state_dict(), own, path)

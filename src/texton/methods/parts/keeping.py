@@ -97,11 +97,14 @@ class Keeper:
         """
         if self._path is None or not self._path.exists():
             return None
-        tensors, text = read_tensors(self._path, "a solve that --resume kept")
+        tensors, text = read_tensors(self._path, "a solve that --resume kept", largest=None)
         try:
             told = read_json(text)
             if take(told, "format", str) != _FORMAT:
-                raise ValueError("another format")
+                raise TextonError(
+                    f"'{self._path}' was kept by another version of texton: take it away, or leave "
+                    "--resume out"
+                )
             settings = take(told, "settings", str)
             kept = _kept(told, tensors)
         except ValueError:

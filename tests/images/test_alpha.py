@@ -12,6 +12,7 @@ from PIL import Image
 
 import texton
 from tests.helpers import EXAMPLES, Run
+from texton.errors import TextonError, TextonWarning
 from texton.images.alpha import read_alpha
 from texton.images.deep_png import deep_png
 from texton.methods.parts.colours import without_white
@@ -132,6 +133,26 @@ def test_colours_are_on_white_and_alpha_is_kept(name: str, tmp_path: Path) -> No
     if ("16 bits" in name and "TIFF" in name) or "floats" in name:
         assert np.abs(found.numpy() - alpha).max() < 1e-4
         assert np.abs(image[0].permute(1, 2, 0).numpy() - white).max() < 1e-4
+
+
+@pytest.mark.parametrize("extra", ["unassalpha", "assocalpha"])
+def test_sixteen_bits_keep_their_alpha_where_pillow_reads_eight(
+    extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.tif"
+    colours, clear = tiff(COLOURS, np.uint16, extra)(path)
+
+    def missing() -> None:
+        raise TextonError("tifffile is not installed")
+
+    monkeypatch.setattr("texton.images.deep._reader", missing)
+    with pytest.warns(TextonWarning, match="8 of its 16 bits"):
+        image = texton.read_image(path)
+    on_white = colours * clear[..., None] + 1 - clear[..., None]
+    assert np.abs(image[0].numpy().transpose(1, 2, 0) - on_white).max() < 0.02
+    alpha = read_alpha(path, image)
+    assert alpha is not None
+    assert np.abs(alpha.numpy() - clear).max() < 0.005
 
 
 @pytest.mark.parametrize("name", ["TIFF, 16 bits", "PNG"])

@@ -96,13 +96,11 @@ def read_deep(path: Path, channels: int, white: float | None) -> Tensor | None:
     if not layout.is_deep:
         return None
     check_size(path, _one(tags.get(_WIDTH, 0)), _one(tags.get(_HEIGHT, 0)))
-    if layout.rgb and (layout.samples == 3 or layout.alpha):  # Pillow reads it too, the upper 8
-        try:
-            _reader()
-        except TextonError as error:
-            told = TextonWarning(f"'{path}' is read with 8 of its {layout.bits} bits: {error}")
-            warnings.warn(told, stacklevel=3)
-            return None
+    missing = _left_to_pillow(layout)
+    if missing is not None:
+        told = TextonWarning(f"'{path}' is read with 8 of its {layout.bits} bits: {missing}")
+        warnings.warn(told, stacklevel=3)
+        return None
     return _as_channels(_upright(_pages(path), tags), path, layout, white)
 
 
@@ -116,7 +114,7 @@ def read_deep_alpha(path: Path, channels: int, white: float | None) -> Tensor | 
     if path.suffix.lower() not in _SUFFIXES:
         return None
     layout = _Layout(_tags(path)[0], channels)
-    if not (layout.is_deep and layout.alpha):
+    if not (layout.is_deep and layout.alpha) or _left_to_pillow(layout) is not None:
         return None
     values = _upright(_pages(path), layout.tags)
     alpha = _alpha_of(values, path, white)
@@ -159,6 +157,16 @@ def _tags(path: Path) -> tuple[dict[int, Any], bool]:
         found.load(file)
         return dict(found), bool(found.next)
     return {}, False
+
+
+def _left_to_pillow(layout: _Layout) -> TextonError | None:
+    """What is missing to read all bits of a picture of which Pillow reads the upper 8."""
+    if layout.rgb and (layout.samples == 3 or layout.alpha):
+        try:
+            _reader()
+        except TextonError as error:
+            return error
+    return None
 
 
 def _reader() -> Any:

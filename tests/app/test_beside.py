@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from tests.app.live import Browser, serving, small_house
+from tests.app.live import Browser, serving, small_house, wait_until
 from tests.evidence import scans
 from tests.fake_atlas import fake_atlas
 from tests.helpers import EXAMPLES
 from texton.app.forms import Files, kind_of, method_json, options_of
 from texton.app.house import Given, House, network_name
 from texton.app.server import make_app
+from texton.app.work import About, Told, Work
+from texton.app.worker import Worker
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.serve import site_app
 from texton.errors import TextonError
 from texton.methods.catalogue import methods
 from texton.methods.command import NetworkOptions
 from texton.methods.options import Options, declarations, option
+from texton.methods.result import Result
 
 
 def test_an_atlas_has_its_pages_beside_it(tmp_path: Path) -> None:
@@ -37,6 +46,45 @@ def test_an_atlas_has_its_pages_beside_it(tmp_path: Path) -> None:
         assert client.get("/atlas/assets/site.css").status_code == 200
         assert client.get("/atlas/nothing").status_code == 404
         assert client.get("/atlas/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_leaving_stops_the_solver_before_it_waits_for_the_atlas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers: list[Worker] = []
+    seen: list[tuple[bool, str]] = []
+
+    class Known(Worker):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            workers.append(self)
+
+    class Endless:
+        def run(self, told: Told) -> Iterator[Result]:
+            while True:
+                time.sleep(0.01)
+                told.check()
+                yield from ()
+
+        def about(self, result: Result) -> About:
+            raise AssertionError
+
+    @asynccontextmanager
+    async def waits(_: Starlette) -> AsyncIterator[None]:
+        yield
+        end = time.monotonic() + 2
+        while not work.ended and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        seen.append((house.leaving.is_set(), work.state))
+
+    monkeypatch.setattr("texton.app.server.Worker", Known)
+    monkeypatch.setattr(House, "warm", lambda self: None)
+    house = small_house(tmp_path, [], atlas=True)
+    work = Work("1", "main", Endless(), lambda event, data: None)
+    with TestClient(make_app(house, atlas=Starlette(lifespan=waits)), base_url="http://localhost"):
+        workers[0].submit(work)
+        wait_until(lambda: work.state == "solving")
+    assert seen == [(True, "cancelled")]
 
 
 @pytest.mark.slow
@@ -100,7 +148,7 @@ def test_what_an_unset_weight_comes_to_is_declared() -> None:
 
 
 def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
-    from dataclasses import dataclass, replace
+    from dataclasses import dataclass
 
     @dataclass(frozen=True)
     class Paints(Options):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -24,9 +25,10 @@ from tests.atlases import TEXTON, until
 from tests.fake_atlas import add_unit, fake_atlas, serving
 from tests.helpers import Run, assert_refused
 from texton.atlas.index import TextureIndex
-from texton.atlas.similar import Similar
+from texton.atlas.similar import Map, Similar
 from texton.atlas.site.follow import Follower
 from texton.atlas.site.serve import _events, make_app
+from texton.atlas.textures import Texture
 from texton.errors import TextonError
 from texton.jobs.manifest import AtlasLayer
 from texton.jobs.store import Store, Unit
@@ -147,7 +149,7 @@ def test_nothing_computes_once_the_server_has_ended(tmp_path: Path) -> None:
     began = threading.Event()
 
     class Endless(TextureIndex):
-        def update(self, store: Any, units: Any, on_picture: Any = None, kept: Any = None) -> Any:
+        def update(self, store: Any, units: Any, on_picture: Any = None, *_: Any) -> Any:
             while True:
                 began.set()
                 time.sleep(0.01)
@@ -160,6 +162,49 @@ def test_nothing_computes_once_the_server_has_ended(tmp_path: Path) -> None:
         at_work = [x for x in set(threading.enumerate()) - before if "watch" in x.name]
         assert len(at_work) == 2
     assert not any(thread.is_alive() for thread in at_work)
+
+
+def test_its_threads_have_one_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = threading.Event()
+
+    class Deaf(Follower):
+        def watch(self, stop: threading.Event, pause: float = 1.0) -> None:
+            heard.wait(20)
+
+        def watch_index(self, stop: threading.Event) -> None:
+            heard.wait(20)
+
+    monkeypatch.setattr("texton.atlas.site.serve._PATIENCE", 0.5)
+    follower = Deaf(fake_atlas(tmp_path, [("relu1_1", 1)], ["cat"]))
+    with TestClient(make_app(follower), base_url="http://127.0.0.1"):
+        left = time.monotonic()
+    took = time.monotonic() - left
+    heard.set()
+    assert 0.4 < took < 0.95
+
+
+def test_the_index_asks_before_every_layer_whether_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [("relu1_1", 2), ("relu1_2", 2)]
+    follower = Follower(fake_atlas(tmp_path, layers, ["cat"]), TextureIndex())
+    laid: list[list[int]] = []
+
+    def measured(_: Store, units: Any, *__: object) -> dict[Unit, Texture]:
+        vectors = np.random.default_rng(0).random((len(units), 4)).astype(np.float16)
+        return {unit: Texture(vectors[at], (1, at)) for at, unit in enumerate(units)}
+
+    def map_of(channels: list[int], _: object) -> Map:
+        laid.append(channels)
+        follower.leaving.set()
+        return Map(2, 1, {0: 0, 1: 1})
+
+    monkeypatch.setattr("texton.atlas.index.measure_textures", measured)
+    monkeypatch.setattr("texton.atlas.similar._layout", map_of)
+    follower.index()
+    assert len(laid) == 1 and not follower.site.similar.maps
+    follower.index()  # what has left begins none
+    assert len(laid) == 1
 
 
 def first_news(follower: Follower, since: str) -> tuple[str, dict[str, object]]:

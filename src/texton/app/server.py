@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib import resources
 from typing import Any
 from urllib.parse import unquote
@@ -72,14 +72,15 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        beside = nullcontext() if atlas is None else atlas.router.lifespan_context(atlas)
         try:
-            if atlas is None:
-                yield
-            else:
-                async with atlas.router.lifespan_context(atlas):
+            async with beside:
+                try:
                     yield
+                finally:  # all are told before any is waited for
+                    house.leaving.set()
+                    server.worker.leave()
         finally:
-            house.leaving.set()
             await run_in_threadpool(server.worker.close)
 
     async def nothing(request: Request, error: Exception) -> Response:

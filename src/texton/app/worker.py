@@ -93,15 +93,20 @@ class Worker:
             self._news.notify()
         return future
 
-    def close(self, wait: float = 60.0) -> None:
-        """Stop at the next step, and wait for it: computing as the interpreter ends aborts it."""
+    def leave(self) -> None:
+        """Begin nothing more, and stop at the next step."""
         with self._news:
             self._closed = True
             self._news.notify()
         for work in list(self._queue):
             self.cancel(work)
-        if self._running is not None:
-            self.cancel(self._running)
+        running = self._running
+        if running is not None:
+            self.cancel(running)
+
+    def close(self, wait: float = 60.0) -> None:
+        """`leave`, and wait for it: computing as the interpreter ends aborts it."""
+        self.leave()
         self._thread.join(wait)
 
     def _live(self) -> None:

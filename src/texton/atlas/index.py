@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from texton.atlas.similar import Map, Similar, compare_textures, read_similar, write_similar
@@ -30,10 +30,13 @@ class TextureIndex:
         units: Sequence[Unit],
         on_picture: OnPicture | None = None,
         kept: Mapping[str, Map] | None = None,
+        go_on: Callable[[], object] = lambda: None,
     ) -> Similar:
         """Measure what is new of ``units``, whose pictures show a live filter, and compare.
 
         The store is given anew each time, as a build may have added layers and photographs.
+
+        ``go_on`` is asked before every layer that is compared: it raises where nobody waits.
 
         Where the folder cannot be written, the index is made all the same and not kept.
         """
@@ -46,7 +49,7 @@ class TextureIndex:
         found = read_similar(store, now)
         if found is None:
             layers = [layer.name for layer in store.manifest.layers]
-            found = compare_textures(now, layers, kept)
+            found = compare_textures(now, layers, kept, go_on)
             if not kept:
                 _keep_similar(store, now, found)
         self.similar = found

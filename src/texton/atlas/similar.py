@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,10 @@ class Similar:
 
 
 def compare_textures(
-    textures: Mapping[Unit, Texture], layers: Sequence[str], kept: Mapping[str, Map] | None = None
+    textures: Mapping[Unit, Texture],
+    layers: Sequence[str],
+    kept: Mapping[str, Map] | None = None,
+    go_on: Callable[[], object] = lambda: None,
 ) -> Similar:
     """Neighbours and maps from the textures of the pictures there are.
 
@@ -69,7 +72,9 @@ def compare_textures(
     Args:
         layers: in the order of the network.
         kept: maps that are good enough and need not be made again.
+        go_on: is called before every layer, as a map takes long; what it raises ends this.
     """
+    go_on()
     by_layer: dict[str, list[Filter]] = {layer: [] for layer in layers}
     filters, points = _points(textures)
     for found in filters:
@@ -81,6 +86,7 @@ def compare_textures(
     for layer, members in by_layer.items():
         if not members:
             continue
+        go_on()
         inside = np.array([rows[member] for member in members])
         distances = _squared_distances(points[inside], points)
         distances[np.arange(len(inside)), inside] = np.inf

@@ -124,7 +124,7 @@ class Follower:
             return
         kept = _good_maps(catalog, live, known)
         try:
-            similar = self._index.update(catalog.store, live, self._go_on, kept)
+            similar = self._index.update(catalog.store, live, self._go_on, kept, self._go_on)
         except _Left:
             return
         with self._lock:
@@ -160,7 +160,7 @@ class Follower:
             rest = max(_INDEX_PAUSE, 5 * (time.monotonic() - started))
 
     def _go_on(self, *_: int) -> None:
-        """Between two batches of pictures."""
+        """Between two batches of pictures, and before every layer's map."""
         if self.leaving.is_set():
             raise _Left
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
@@ -27,7 +28,7 @@ _TYPES = {
     ".png": "image/png",
 }
 _PAUSE = 0.5  # seconds between two looks for news
-_PATIENCE = 60.0  # seconds that a look or a batch of pictures may take yet, at the end
+_PATIENCE = 60.0  # seconds that a look and a batch of pictures may take yet, at the end
 _BEAT = 15.0  # seconds of silence after which a connection says that it lives
 
 
@@ -56,8 +57,9 @@ def site_app(follower: Follower, watch: bool = True) -> Starlette:
         finally:
             stop.set()
             follower.leaving.set()
+            end = time.monotonic() + _PATIENCE
             for thread in threads:  # one that computes as the interpreter ends would abort it
-                await run_in_threadpool(thread.join, _PATIENCE)
+                await run_in_threadpool(thread.join, max(0.0, end - time.monotonic()))
 
     async def page(request: Request) -> Response:
         path = request.path_params["path"]

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -21,8 +22,11 @@ from tests.app.live import Browser, serving, small_house, wait_until
 from tests.evidence import scans
 from tests.fake_atlas import fake_atlas
 from tests.helpers import EXAMPLES
+from texton.app.desk import DeskRun
+from texton.app.duel import Duel
 from texton.app.forms import Files, kind_of, method_json, options_of
 from texton.app.house import Given, House, network_name
+from texton.app.method_run import MethodRun
 from texton.app.server import make_app
 from texton.app.work import About, Told, Work
 from texton.app.worker import Worker
@@ -31,6 +35,7 @@ from texton.atlas.site.serve import site_app
 from texton.errors import TextonError
 from texton.methods.catalogue import methods
 from texton.methods.command import NetworkOptions
+from texton.methods.method import Task
 from texton.methods.options import Options, declarations, option
 from texton.methods.result import Result
 
@@ -85,6 +90,27 @@ def test_leaving_stops_the_solver_before_it_waits_for_the_atlas(
         workers[0].submit(work)
         wait_until(lambda: work.state == "solving")
     assert seen == [(True, "cancelled")]
+
+
+@pytest.mark.parametrize("kind", ["method", "duel", "desk"])
+def test_what_fails_while_it_is_solved_speaks_of_fields(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> Any:
+        raise TextonError("no colours to keep: leave --keep-colors out, or add --pooling max")
+
+    house = small_house(tmp_path, [])
+    photo = house.photos.listed()[0].id
+    body = {"method": "stylize", "photo": photo, "options": {"styles": [photo]}}
+    made = MethodRun.of(body, house)
+    made = replace(made, method=replace(made.method, make=fails))
+    task = Task(SimpleNamespace(weights_hash=""), ())  # type: ignore[arg-type]
+    monkeypatch.setattr(House, "network", lambda *_: task.network)
+    monkeypatch.setattr(MethodRun, "task", fails if kind == "desk" else lambda *_: task)
+    runs = {"method": made, "duel": Duel((made,)), "desk": DeskRun(made, "b", keep=False)}
+    with pytest.raises(TextonError) as told:
+        list(runs[kind].run(Told(lambda frame: None, lambda: None)))  # type: ignore[attr-defined]
+    assert "leave “Keep colors” out, or add the network's pooling max" in str(told.value)
 
 
 @pytest.mark.slow
@@ -148,7 +174,7 @@ def test_what_an_unset_weight_comes_to_is_declared() -> None:
 
 
 def test_trained_models_are_chosen_by_name(tmp_path: Path) -> None:
-    from dataclasses import dataclass
+    from dataclasses import dataclass, replace
 
     @dataclass(frozen=True)
     class Paints(Options):

@@ -71,6 +71,10 @@ class DeskRun:
 
     def run(self, told: Told) -> Iterator[Result]:
         told.check()
+        with self.made.by_fields():
+            yield from self._followed(told)
+
+    def _followed(self, told: Told) -> Iterator[Result]:
         network = self.made.house.network(self.made.network)
         held = self._held(network)
         options = self.made.options

@@ -58,7 +58,8 @@ class Duel:
 
     def _job(self, at: int, told: Told) -> Callable[[Turn], list[Result]]:
         def job(turn: Turn) -> list[Result]:
-            return list(self.sides[at].make(told, side=SIDES[at], turn=turn))
+            with self.sides[at].by_fields():
+                return list(self.sides[at].make(told, side=SIDES[at], turn=turn))
 
         return job
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from texton.app.forms import Mistake, changed_json, options_of, without_evidence
+from texton.app.forms import Mistake, changed_json, in_words, options_of, without_evidence
 from texton.app.house import House
 from texton.app.recipe import command_and_python
 from texton.app.work import About, Told
+from texton.errors import TextonError
 from texton.methods.catalogue import find_method
 from texton.methods.command import LARGEST, SMALLEST, ReadingOptions
 from texton.methods.method import Method, Task
-from texton.methods.options import Options
+from texton.methods.options import Options, declarations
 from texton.methods.result import Result, Unit
 from texton.methods.units import units_of
 
@@ -79,7 +81,17 @@ class MethodRun:
 
     def run(self, told: Told) -> Iterator[Result]:
         told.check()
-        return self.make(told)
+        with self.by_fields():
+            yield from self.make(told)
+
+    @contextmanager
+    def by_fields(self) -> Iterator[None]:
+        """Errors in it speak of the page's fields, not of flags."""
+        try:
+            yield
+        except TextonError as error:
+            told = in_words(str(error), declarations(self.method.options))
+            raise TextonError(told) from None
 
     def make(
         self,

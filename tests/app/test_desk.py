@@ -109,7 +109,7 @@ def test_a_hand_that_moves_keeps_nothing_and_goes_on_from_where_it_is(house: Hou
     ("changed", "says"),
     [
         ({"method": "dream", "options": {}}, "the desk turns"),
-        ({"method": "invert", "options": {"modify": "ranks"}}, "style"),
+        ({"method": "invert", "options": {"modify": "ranks"}}, "Style"),
         ({"method": "filter", "options": {}}, "blend"),
         ({"method": "mix", "options": {}}, "energy"),
         ({"board": ["b"]}, "board"),

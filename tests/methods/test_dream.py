@@ -128,6 +128,15 @@ def test_tiles_cover_an_image_whatever_it_is_shifted_by() -> None:
     assert alone(image[..., :30, :30]).shape == (1, 1, 62, 62)
 
 
+def test_tiles_are_of_the_sides_that_a_network_takes() -> None:
+    """Multiples of 8 here: with a rim, or 36 pixels a tile, it would refuse them."""
+    image = torch.arange(72.0 * 48).reshape(1, 1, 72, 48)
+    views = Tiles([torch.Generator().manual_seed(0)], (72, 48), 40, 5, multiple=8).at(0)
+    seen = [view(image) for view in views]
+    assert {tuple(x.shape) for x in seen} == {(1, 1, 40, 24)}
+    assert len(torch.cat([x.flatten() for x in seen]).unique()) == image.numel()
+
+
 def test_where_opposite_edges_meet_nothing_is_strengthened() -> None:
     """Or every dream would have a frame."""
     image = torch.linspace(0, 1, 40).expand(1, 1, 50, 40).clone().requires_grad_()

@@ -134,16 +134,23 @@ class Tiles:
         size: (height, width) of the image.
         tile: the longest side of a tile, but for its share of the rim.
         reach: pixels that an image of one tile is shifted by.
+        multiple: what sides are multiples of, and those of tiles have to be: there is no rim then.
     """
 
     def __init__(
-        self, generators: Sequence[torch.Generator], size: Sequence[int], tile: int, reach: int
+        self,
+        generators: Sequence[torch.Generator],
+        size: Sequence[int],
+        tile: int,
+        reach: int,
+        multiple: int = 1,
     ) -> None:
         self._generators = generators
-        self._rim = min(_RIM, min(size) - 1)
+        self._rim = 0 if multiple > 1 else min(_RIM, min(size) - 1)
         counts = [-(-side // tile) for side in size]
         size = [side + 2 * self._rim for side in size]
-        self._tile = [-(-side // count) for side, count in zip(size, counts, strict=True)]
+        each = zip(size, counts, strict=True)
+        self._tile = [-(-side // (count * multiple)) * multiple for side, count in each]
         self._reach = reach if counts == [1, 1] else max(self._tile)
         starts = [
             [round(i * (side - own) / max(1, count - 1)) for i in range(count)]
@@ -158,9 +165,9 @@ class Tiles:
         return [partial(self._seen, shifts, start) for start in self._starts]
 
     def _seen(self, shifts: Tensor, start: tuple[int, int], image: Tensor) -> Tensor:
-        rim = self._rim
+        rim, (height, width) = self._rim, image.shape[2:]
         rimmed = F.pad(image.detach(), (rim,) * 4, mode="reflect")
-        rimmed[..., rim:-rim, rim:-rim] = image
+        rimmed[..., rim : rim + height, rim : rim + width] = image
         rolled = _rolled(rimmed, shifts.to(image.device))
         top, left = start
         return rolled[..., top : top + self._tile[0], left : left + self._tile[1]]

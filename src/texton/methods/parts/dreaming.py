@@ -77,13 +77,16 @@ class Dreaming:
         """The photograph (1, C, H, W), dreamed from coarse to fine."""
         photo = photo.to(self._compute.device, torch.float32)
         own = photo.shape[2], photo.shape[3]
-        taken = map(self._network.intake([self._layer]).near, octave_sizes(own, count, ratio))
+        intake = self._network.intake([self._layer])
+        taken = map(intake.near, octave_sizes(own, count, ratio))
         sizes = list(dict.fromkeys(taken))
         detail = torch.zeros_like(photo)
         for index, size in enumerate(sizes):
             base, detail = shrunk(photo, size), enlarged(detail, size)
             canvas = PixelCanvas((base + detail).clamp(0, 1))
-            tiles = Tiles([generator], size, _TILE, _REACH)
+            one = max(size)  # what a network of one size takes is one tile
+            longest, multiple = (one, one) if intake.only else (_TILE, intake.multiple)
+            tiles = Tiles([generator], size, longest, _REACH, multiple)
             solver = Solver(
                 self._encoder,
                 self._objective,

@@ -134,6 +134,7 @@ def test_nobody_is_sent_to_the_other_texton() -> None:
         assert not sent.search(path.read_text(encoding="utf-8")), path
 
 
+@pytest.mark.slow
 def test_what_is_optional_is_imported_as_optional() -> None:
     for path in (ROOT / "src").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))

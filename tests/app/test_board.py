@@ -116,6 +116,7 @@ def test_a_new_target_never_throws_the_picture_away(
     assert max(errors) < 2 * errors[0]
 
 
+@pytest.mark.slow
 def test_it_may_be_left_at_any_step_and_goes_on(small: Network, photo: Tensor) -> None:
     board = Board(photo, small, LAYER, CPU)
     for calls in range(1, 12):

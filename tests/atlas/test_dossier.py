@@ -90,6 +90,7 @@ def dossier(store: Store, place: Path, network: Network) -> Dossier:
     return found
 
 
+@pytest.mark.slow
 def test_parts_are_those_of_the_strongest_places(dossier: Dossier, network: Network) -> None:
     evidence = dossier.evidence
     for channel in (0, 2):

@@ -315,6 +315,7 @@ def test_a_thousand_files_that_are_no_use_are_not_a_thousand_lines(run: Run, net
     assert any("980 more" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_what_is_known_of_pictures_takes_bytes_not_kilobytes(tmp_path: Path) -> None:
     count = 3000
     looks = np.random.default_rng(0).bytes(20 * count)

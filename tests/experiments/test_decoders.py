@@ -31,6 +31,7 @@ def make():
 """
 
 
+@pytest.mark.slow
 def test_verdicts_follow_the_figures() -> None:
     def outcomes(decoder: float, both: float, pixels: float) -> list[str]:
         """Of a solver whose error is 1 over its steps, and in pixels 1."""
@@ -89,6 +90,7 @@ def _file(folder: Path) -> Path:
     return folder / "one.safetensors"
 
 
+@pytest.mark.slow
 def test_it_runs(place: Path, tmp_path: Path) -> None:
     unseen = tuple(sorted((place / "photos").glob("*.png"))[:3])
     told = {"network": f"{place / 'net.py'}:make", "photos": unseen, "styles": unseen[:1]}

@@ -41,6 +41,7 @@ def test_small_codes_are_kept_and_those_of_large_images_given_back() -> None:
     assert given_back <= 5, "MiB"
 
 
+@pytest.mark.slow
 def test_commands_that_solve_settle_their_own_process(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

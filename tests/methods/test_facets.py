@@ -24,6 +24,7 @@ def drawn(seed: int) -> torch.Generator:
 
 
 @pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.slow
 def test_clusters_that_are_there_are_found(count: int) -> None:
     points = 0.3 * torch.randn(60, 20, generator=drawn(0))
     wanted = torch.arange(60) % count

@@ -118,6 +118,7 @@ def test_a_neuron_is_answered_at_its_place_alone(stripes: Network) -> None:
         maximize(stripes, "1", 0, at=(1, 2, 3))
 
 
+@pytest.mark.slow
 def test_a_neuron_far_from_the_middle_is_turned_about_itself() -> None:
     class Sees(nn.Module):
         """A blob of 9 pixels; what sees a hundred turns its views."""
@@ -248,6 +249,7 @@ def test_rows_of_a_file_take_the_channels_place(run: Run, tmp_path: Path) -> Non
     assert_refused(run("maximize", "relu1_2", *refused), "'d.npy' is no .npy of numbers")
 
 
+@pytest.mark.slow
 def test_a_direction_is_said_on_a_command_line(run: Run) -> None:
     spec = ("relu1_2", "--direction", "4=1,17=-0.5")
     made = run("maximize", *spec, "--size", 24, "--steps", 2, "--json")

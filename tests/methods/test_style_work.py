@@ -328,6 +328,7 @@ def resuming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("steps", [(1, 3), (5,), (6, 2)])
+@pytest.mark.slow
 def test_a_solve_that_was_stopped_makes_the_same_picture(
     small: Network,
     photo: torch.Tensor,

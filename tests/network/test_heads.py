@@ -278,6 +278,7 @@ def test_a_script_has_no_other_heads(tmp_path: Path) -> None:
         pytest.param("resnet18", "fc", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_of_torchvision(name: str, head: str, tmp_path: Path) -> None:
     from torchvision import models
 

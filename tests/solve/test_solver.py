@@ -145,6 +145,7 @@ def test_a_filter_found_silent_is_lifted_in_that_step(net: Network, cat: torch.T
     assert encoded == looked_at
 
 
+@pytest.mark.slow
 def test_an_image_is_read_when_it_would_be_alone_whatever_restarts_beside_it(
     net: Network, cat: torch.Tensor
 ) -> None:

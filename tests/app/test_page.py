@@ -242,7 +242,7 @@ def test_another_method_has_a_form_that_sends_what_was_changed(visit: Visit, add
     assert page.evaluate("document.activeElement.getAttribute('aria-invalid')") == "true"
     page.get_by_label("Steps", exact=True).fill("-3")
     page.click(".primary")  # the server says what is wrong with it, and the field has it
-    until(page, "/at least|1/.test(document.querySelector('.wrong:not([hidden])').innerText)")
+    until(page, "/at least|1/.test(document.querySelector('.wrong:not([hidden])')?.innerText)")
     visit.problems.clear()
     page.get_by_label("Steps", exact=True).fill("3")
     with page.expect_request("**/api/work") as asked:

@@ -96,13 +96,15 @@ def test_the_kept_picture_is_the_commands(
 
 
 def test_a_hand_that_moves_keeps_nothing_and_goes_on_from_where_it_is(house: House) -> None:
-    seen: list[list[float]] = []
-    for factor in (1.0001, 1.5):
+    def errors(board: str, factor: float) -> list[float]:
         frames: list[dict[str, Any]] = []
-        run = run_of(desk(house, "mix", keep=False, energy={"2": factor}), house)
+        asked = desk(house, "mix", keep=False, energy={"2": factor})
+        run = run_of({"desk": {**asked["desk"], "board": board}}, house)
         assert list(run.run(told(frames))) == []
-        seen.append([frame["error"] for frame in frames])
-    assert seen[1][0] < 0.5 * seen[0][0]
+        return [frame["error"] for frame in frames]
+
+    errors("moves", 1.0001)
+    assert errors("moves", 1.5)[0] < errors("anew", 1.5)[0]
 
 
 @pytest.mark.parametrize(

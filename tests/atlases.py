@@ -17,7 +17,7 @@ from texton.jobs.store import TEMPORARY, Store
 
 CAT, COFFEE = EXAMPLES / "chelsea.jpg", EXAMPLES / "coffee.jpg"
 QUICK = ("--size", "32", "--steps", "4")
-TEXTON = [sys.executable, "-m", "texton"]
+TEXTON = [sys.executable, "-c", "from texton.cli import main; main()"]
 PATIENCE = 120.0
 
 # A network of 64 rectified filters that waits as soon as so many units are finished as the file

@@ -35,7 +35,6 @@ FLOORS = (
 )
 LONGEST = 17
 FACE = "__init__.py"  # of texton itself: names imported as they are used
-DOOR = SOURCE / "__main__.py"  # before the house, as the installed script is
 
 Graph = dict[str, set[str]]  # a file or folder → those that it imports
 
@@ -46,8 +45,7 @@ def imports(typed: bool = False) -> Graph:
     Args:
         typed: those for type checkers alone as well.
     """
-    paths = sorted(path for path in SOURCE.rglob("*.py") if path != DOOR)
-    files = {path.relative_to(SOURCE).as_posix(): path for path in paths}
+    files = {path.relative_to(SOURCE).as_posix(): path for path in sorted(SOURCE.rglob("*.py"))}
     graph: Graph = {}
     for name, path in files.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -10,8 +10,9 @@ from typing import Any, get_origin
 
 from texton.app.models import Model
 from texton.errors import TextonError, near_names
+from texton.methods.declared import Declared
 from texton.methods.method import Method
-from texton.methods.options import Declared, Options, declarations
+from texton.methods.options import Options, declarations
 
 _SINGLE = {int: "int", float: "float", bool: "bool", str: "text"}
 _SEVERAL = {int: "ints", float: "floats", str: "texts"}

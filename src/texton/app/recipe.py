@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from texton.methods.command import NetworkOptions, ReadingOptions, command_of
-from texton.methods.options import Declared, declarations
+from texton.methods.declared import Declared
+from texton.methods.options import declarations
 
 if TYPE_CHECKING:
     from texton.app.house import House

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from texton.methods.options import Declared, Options, declarations
+from texton.methods.declared import Declared
+from texton.methods.options import Options, declarations
 
 Command = Callable[..., None]
 _PLAIN = (int, float, bool, str, Path)
